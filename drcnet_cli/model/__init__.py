@@ -1,0 +1,1 @@
+"""The network, its building blocks and its checkpoints."""

@@ -1,0 +1,45 @@
+"""What the surroundings decide: environment variables and the cache folder.
+
+| variable          | meaning                                                      | default              |
+|-------------------|--------------------------------------------------------------|----------------------|
+| `DRCNET_CACHE`    | folder for downloaded and imported checkpoints               | the user cache folder |
+| `DRCNET_HUB_REPO` | hub repository (`owner/name`) that serves checkpoints        | none                 |
+| `DRCNET_DEBUG`    | `1`: show the traceback of an error                          | off                  |
+
+`HF_ENDPOINT` (mirror), `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables are read by
+`huggingface_hub` itself and mean there what its documentation says.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+_TRUE = {"1", "true", "yes", "on"}
+
+
+def cache_dir() -> Path:
+    """Give the folder for downloaded and imported checkpoints; it need not exist yet."""
+    if explicit := os.environ.get("DRCNET_CACHE"):
+        return Path(explicit).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "drcnet"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "drcnet" / "Cache"
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "drcnet"
+
+
+def hub_repo() -> str | None:
+    """Give the hub repository named by the environment, if any."""
+    return os.environ.get("DRCNET_HUB_REPO") or None
+
+
+def hub_offline() -> bool:
+    """Tell whether the environment forbids the network (`HF_HUB_OFFLINE`)."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE
+
+
+def debug() -> bool:
+    """Tell whether errors should show their traceback."""
+    return os.environ.get("DRCNET_DEBUG", "").lower() in _TRUE

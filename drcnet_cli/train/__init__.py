@@ -1,0 +1,1 @@
+"""Training: configuration, losses and the loop."""
