@@ -1,3 +1,24 @@
-"""Remove rain, noise and motion blur from photographs with DRCNet (ECCV 2022)."""
+"""Remove rain, noise and motion blur from photographs with DRCNet (ECCV 2022).
+
+>>> from drcnet_cli import load_model, restore_image
+>>> restored = restore_image(image, task="denoise")            # doctest: +SKIP
+>>> model = load_model("drcnet-s-derain", device="cpu")        # doctest: +SKIP
+>>> restored = restore_image(image, model=model, tile=256)     # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_model", "restore_image"]
+
+if TYPE_CHECKING:
+    from drcnet_cli.api import load_model, restore_image
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute may be anything
+    """Import the public functions when they are first used: torch takes a second to load."""
+    if name in ("load_model", "restore_image"):
+        from drcnet_cli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,57 @@
+"""The `drcnet` command: its sub-commands, and the one place where errors become exit codes."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from drcnet_cli import __version__, settings
+from drcnet_cli.cli import convert, doctor, output, restore, weights
+from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
+
+app = typer.Typer(
+    name="drcnet",
+    help="Remove rain, noise and motion blur from photographs.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("restore")(restore.restore)
+app.command("convert")(convert.convert)
+app.command("doctor")(doctor.doctor)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"drcnet {__version__}\n")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Remove rain, noise and motion blur from photographs."""
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        app(standalone_mode=True)
+    except DrcnetError as error:
+        output.fail(error)
+    except KeyboardInterrupt:
+        output.note("Interrupted.")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`drcnet ... | head`): no news worth a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_OK)

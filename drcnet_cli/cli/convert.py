@@ -1,0 +1,54 @@
+"""`drcnet convert`: a checkpoint of the released code becomes a safetensors file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drcnet_cli.cli.options import JsonOption
+from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.errors import UsageError
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN.pth", show_default=False)],
+    destination: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)],
+    threshold: Annotated[float, typer.Option(help="Response threshold t.")] = 0.8,
+    delta: Annotated[float, typer.Option(help="Delta of the energy attention.")] = 1e-4,
+    filter_levels: Annotated[
+        str, typer.Option(metavar="FIRST:LAST", help="Levels with the spatial filter.")
+    ] = "0:4",
+    name: Annotated[str, typer.Option(help="Name to store; default: the output's.")] = "",
+    task: Annotated[str | None, typer.Option(help="derain, denoise or deblur, if known.")] = None,
+    patch: Annotated[
+        int | None, typer.Option(help="Training patch in pixels, if known: the default tile.")
+    ] = None,
+    float32: Annotated[bool, typer.Option("--float32", help="Keep float32 on disk.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert a checkpoint of the released DRCNet code (.pth) to .safetensors.
+
+    What a state dict does not hold is given by options; their defaults are the released code's.
+    """
+    from drcnet_cli.model.convert import convert_file
+
+    first, separator, last = filter_levels.partition(":")
+    if not (separator and first.isdecimal() and last.isdecimal()):
+        raise UsageError(f"--filter-levels cannot be {filter_levels!r}.", "Use FIRST:LAST: 0:4")
+    info = convert_file(
+        source,
+        destination,
+        threshold=threshold,
+        delta=delta,
+        filter_levels=(int(first), int(last)),
+        name=name,
+        task=task,
+        training_patch=patch,
+        half=not float32,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json({"file": str(destination), "name": info.name, "config": info.config.to_dict()})
+    else:
+        note(f"Wrote {destination}: width {info.config.width}, depth {info.config.depth}.")

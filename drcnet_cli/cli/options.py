@@ -1,0 +1,66 @@
+"""Options declared once: a flag means the same in every command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes; errors only.")
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", "-t", metavar="derain|denoise|deblur", help="What to remove."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME", help="A checkpoint of `drcnet weights list`."),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", "-w", metavar="FILE", help="A .safetensors checkpoint of your own."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute.")
+]
+DtypeOption = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="auto|float32|bfloat16|float16",
+        help="Number type; auto: bfloat16 where the hardware has it and no difference shows.",
+    ),
+]
+TileOption = Annotated[
+    str,
+    typer.Option(
+        "--tile",
+        metavar="auto|0|N",
+        help="Tile side in pixels, a multiple of 8; auto: the checkpoint's; 0: whole image.",
+    ),
+]
+OverlapOption = Annotated[
+    int | None, typer.Option("--overlap", metavar="N", help="Pixels that neighbour tiles share.")
+]
+BatchOption = Annotated[
+    str,
+    typer.Option("--batch", metavar="auto|N", help="Tiles per batch; auto: what memory allows."),
+]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option("--ensemble", help="Average eight flips and turns: a little better, 8x slower."),
+]
+HubRepoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hub-repo",
+        metavar="OWNER/NAME",
+        help="Hub repository that serves checkpoints (default: $DRCNET_HUB_REPO).",
+    ),
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Never use the network: bundled and cached files only.")
+]

@@ -1,0 +1,173 @@
+"""Equal overlapping tiles, smooth weights that sum to one, and a blender that streams rows.
+
+The network's statistics span its whole input, so tiles of the size it was trained on restore better
+than the whole image; blended over an overlap they leave no seam. Knows no network and no file:
+tiles come in plan order, finished rows go out top to bottom, and only a band one tile high is held.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from drcnet_cli.errors import UsageError
+
+MULTIPLE = 8  # four levels: the network halves three times
+SMALLEST_TILE = 16
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Where the tiles of one image lie.
+
+    Pixels throughout. `tops` and `lefts` are evenly spread, the first at 0, the last flush with the
+    edge. Where the image is smaller than a tile there is one tile, which reaches past the image.
+    """
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Count the tiles."""
+        return len(self.tops) * len(self.lefts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Give (top, left) of each tile, row by row."""
+        return ((top, left) for top in self.tops for left in self.lefts)
+
+    @cached_property
+    def row_weights(self) -> list[np.ndarray]:
+        """Vertical weights of each row of tiles, float32, tile_height each."""
+        return axis_weights(self.tops, self.tile_height)
+
+    @cached_property
+    def column_weights(self) -> list[np.ndarray]:
+        """Horizontal weights of each column of tiles, float32, tile_width each."""
+        return axis_weights(self.lefts, self.tile_width)
+
+
+def check_tile(tile: int, overlap: int) -> None:
+    """Raise UsageError unless tile is 0 (whole image) or a fitting size, and overlap below it."""
+    if tile < 0 or (tile and (tile % MULTIPLE or tile < SMALLEST_TILE)):
+        nearest = max(SMALLEST_TILE, round(tile / MULTIPLE) * MULTIPLE)
+        raise UsageError(
+            f"A tile of {tile} pixels cannot be used: it must be a multiple of {MULTIPLE}, at "
+            f"least {SMALLEST_TILE}, or 0 for the whole image.",
+            f"Use --tile {nearest}",
+        )
+    if overlap < 0 or (tile and overlap >= tile):
+        raise UsageError(
+            f"An overlap of {overlap} pixels cannot be used with tiles of {tile}.",
+            f"Use --overlap {tile // 4}" if tile else "Use --overlap 0",
+        )
+
+
+def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
+    """Cover height x width with tiles of `tile` pixels that overlap by at least `overlap`.
+
+    tile 0: one tile, the whole image rounded up to a multiple of 8. Raises UsageError as
+    `check_tile` does.
+    """
+    check_tile(tile, overlap)
+    tile_height = tile or -(-height // MULTIPLE) * MULTIPLE
+    tile_width = tile or -(-width // MULTIPLE) * MULTIPLE
+    return TilePlan(
+        height=height,
+        width=width,
+        tile_height=tile_height,
+        tile_width=tile_width,
+        tops=axis_starts(height, tile_height, overlap),
+        lefts=axis_starts(width, tile_width, overlap),
+    )
+
+
+def axis_starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
+    """Spread as few tiles as cover `length` evenly, neighbours overlapping by `overlap` or more."""
+    if length <= tile:
+        return (0,)
+    count = -(-(length - tile) // (tile - overlap)) + 1
+    return tuple(index * (length - tile) // (count - 1) for index in range(count))
+
+
+def axis_weights(starts: tuple[int, ...], tile: int) -> list[np.ndarray]:
+    """Weights along one axis: raised-cosine ramps over each overlap, summing to one everywhere."""
+    total = np.zeros(starts[-1] + tile)
+    raw = []
+    for index, start in enumerate(starts):
+        weight = np.ones(tile)
+        if index > 0:
+            _ramp(weight, starts[index - 1] + tile - start)
+        if index + 1 < len(starts):
+            _ramp(weight[::-1], start + tile - starts[index + 1])
+        raw.append(weight)
+        total[start : start + tile] += weight
+    return [
+        (weight / total[start : start + tile]).astype(np.float32)
+        for weight, start in zip(raw, starts, strict=True)
+    ]
+
+
+def _ramp(weight: np.ndarray, overlap: int) -> None:
+    """Let the first `overlap` weights rise from near 0 to near 1, in place, never quite 0."""
+    phase = (np.arange(overlap) + 0.5) / max(overlap, 1)
+    weight[:overlap] *= 0.5 - 0.5 * np.cos(np.pi * phase)
+
+
+def cut_tile(plan: TilePlan, top: int, left: int, image: np.ndarray) -> np.ndarray:
+    """Cut C x tile_height x tile_width from C x H x W, reflected where it reaches past the image.
+
+    A side of one pixel cannot be reflected and is repeated.
+    """
+    tile = image[:, top : top + plan.tile_height, left : left + plan.tile_width]
+    return pad_tile(tile, plan.tile_height, plan.tile_width)
+
+
+def pad_tile(tile: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Extend C x h x w at the bottom and right to height x width: reflect, repeat single pixels."""
+    bottom, right = height - tile.shape[1], width - tile.shape[2]
+    if not bottom and not right:
+        return tile
+    tile = np.pad(tile, ((0, 0), (0, bottom), (0, 0)), "reflect" if tile.shape[1] > 1 else "edge")
+    return np.pad(tile, ((0, 0), (0, 0), (0, right)), "reflect" if tile.shape[2] > 1 else "edge")
+
+
+class RowBlender:
+    """Add restored tiles in plan order; get finished rows as soon as no tile will touch them.
+
+    `emit(top, rows)` is called with C x h x W float32, top to bottom, each row exactly once. The
+    rows belong to the blender and change with the next tile: use or copy them at once.
+    """
+
+    def __init__(self, plan: TilePlan, emit: Callable[[int, np.ndarray], None]) -> None:
+        self._plan = plan
+        self._emit = emit
+        self._added = 0
+        self._top = 0  # the image row of the band's first row
+        padded_width = plan.lefts[-1] + plan.tile_width
+        self._band = np.zeros((3, plan.tile_height, padded_width), np.float32)
+
+    def add(self, tile: np.ndarray) -> None:
+        """Add the next tile in plan order: 3 x tile_height x tile_width."""
+        plan = self._plan
+        row, column = divmod(self._added, len(plan.lefts))
+        left = plan.lefts[column]
+        weight = plan.row_weights[row][:, None] * plan.column_weights[column]
+        self._band[:, :, left : left + plan.tile_width] += tile * weight
+        self._added += 1
+        if column + 1 == len(plan.lefts):
+            last = row + 1 == len(plan.tops)
+            self._flush(plan.height if last else plan.tops[row + 1])
+
+    def _flush(self, bottom: int) -> None:
+        """Emit the rows above `bottom` and move the band down to start there."""
+        count = bottom - self._top
+        self._emit(self._top, self._band[:, :count, : self._plan.width])
+        kept = self._band.shape[1] - count
+        self._band[:, :kept] = self._band[:, count:].copy()
+        self._band[:, kept:] = 0
+        self._top = bottom
