@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ Array = NDArray[Any]
 
 
 def load_model(
-    name_task_or_path: str | PathLike[str],
+    name_task_or_path: str | Path,
     device: str | None = None,
     dtype: str | None = None,
     *,
@@ -52,7 +51,7 @@ def restore_image(
     image: "Array | Image",
     *,
     task: str | None = None,
-    model: str | PathLike[str] | nn.Module | None = None,
+    model: str | Path | nn.Module | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     batch: int | None = None,
@@ -77,7 +76,7 @@ def restore_image(
     return restored.reshape(image.shape).astype(image.dtype, copy=False)
 
 
-def _network(task: str | None, model: "str | PathLike[str] | nn.Module | None") -> nn.Module:
+def _network(task: str | None, model: "str | Path | nn.Module | None") -> nn.Module:
     if isinstance(model, nn.Module):
         return model
     wanted = model or task
@@ -86,11 +85,11 @@ def _network(task: str | None, model: "str | PathLike[str] | nn.Module | None") 
             "restore_image was told neither a task nor a model.",
             'Use restore_image(image, task="denoise")',
         )
-    return _cached_model(str(Path(wanted)) if isinstance(wanted, PathLike) else wanted)
+    return _cached_model(wanted)
 
 
 @lru_cache(maxsize=4)
-def _cached_model(name: str) -> nn.Module:
+def _cached_model(name: str | Path) -> nn.Module:
     """Keep the last few models, so that a loop over images loads each once."""
     return load_model(name)
 

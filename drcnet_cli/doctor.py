@@ -80,7 +80,9 @@ def _warnings() -> list[str]:
             "An NVIDIA driver is installed, but this torch is a CPU build: install the CUDA build "
             "that pytorch.org's start page names for your system."
         )
-    damaged = [report.name for report in fetch.verify() if report.status == "damaged"]
+    damaged = [r.name for r in fetch.verify() if r.state == "damaged" or r.is_lost]
     if damaged:
-        warnings.append(f"Damaged checkpoint: {', '.join(damaged)}. See `drcnet weights verify`.")
+        warnings.append(
+            f"Damaged or missing checkpoint: {', '.join(damaged)}. See `drcnet weights verify`."
+        )
     return warnings

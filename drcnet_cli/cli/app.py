@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli import __version__, settings
+from drcnet_cli import __version__
 from drcnet_cli.cli import convert, doctor, output, restore, weights
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
 

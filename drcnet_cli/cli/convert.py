@@ -23,6 +23,10 @@ def convert(
     patch: Annotated[
         int | None, typer.Option(help="Training patch in pixels, if known: the default tile.")
     ] = None,
+    provenance: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=TEXT", help="A fact to store: licence=..., training_data=..."),
+    ] = None,
     float32: Annotated[bool, typer.Option("--float32", help="Keep float32 on disk.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     as_json: JsonOption = False,
@@ -45,6 +49,7 @@ def convert(
         name=name,
         task=task,
         training_patch=patch,
+        provenance=_facts(provenance or []),
         half=not float32,
         overwrite=overwrite,
     )
@@ -52,3 +57,14 @@ def convert(
         print_json({"file": str(destination), "name": info.name, "config": info.config.to_dict()})
     else:
         note(f"Wrote {destination}: width {info.config.width}, depth {info.config.depth}.")
+
+
+def _facts(pairs: list[str]) -> dict[str, str]:
+    """Read KEY=TEXT pairs; raise UsageError for anything else."""
+    facts = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not key or not separator:
+            raise UsageError("--provenance needs KEY=TEXT.", 'Use --provenance licence="CC BY 4.0"')
+        facts[key] = text
+    return facts

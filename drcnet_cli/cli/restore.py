@@ -84,7 +84,7 @@ def restore(
 
 
 def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:
-    """Give what names the checkpoint: a file, a name, or a task; raise UsageError if nothing does."""
+    """Give what names the checkpoint: a file, a name or a task; raise UsageError without one."""
     if task is not None and task not in TASKS:
         raise UsageError(f"Unknown task {task!r}.", f"Use --task {', '.join(TASKS)}")
     if weights is not None and model is not None:

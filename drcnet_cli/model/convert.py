@@ -63,7 +63,7 @@ def read_released(path: Path) -> dict[str, Tensor]:
         raise CheckpointFormatError(f"There is no file {path}.") from error
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError,
             AttributeError, TypeError, IndexError, ImportError) as error:  # fmt: skip
-        # torch.load meets damage in many ways; each of these comes from a file that is no checkpoint.
+        # torch.load meets damage in many ways: each of these comes from a file of another kind.
         raise CheckpointFormatError(
             f"{path} is not a PyTorch file that can be read safely (it may be damaged, or hold "
             "Python objects besides tensors).",
@@ -149,12 +149,13 @@ def convert_file(
     name: str = "",
     task: str | None = None,
     training_patch: int | None = None,
+    provenance: Mapping[str, str] | None = None,
     half: bool = True,
     overwrite: bool = False,
 ) -> CheckpointInfo:
     """Convert a released-format file; the result records its source's name and sha256.
 
-    `half` stores float16. Raises CheckpointFormatError for a bad source, UsageError if the
+    `provenance` adds facts of the caller's (licence, training data). `half` stores float16. Raises CheckpointFormatError for a bad source, UsageError if the
     destination is there already and `overwrite` is not set, or is not named .safetensors.
     """
     if destination.suffix != ".safetensors":
@@ -169,7 +170,8 @@ def convert_file(
     config, state = convert_state(
         read_released(source), threshold=threshold, delta=delta, filter_levels=filter_levels
     )
-    provenance = {
+    facts = {
+        **(provenance or {}),
         "converted_from": source.name,
         "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
     }
@@ -178,7 +180,7 @@ def convert_file(
         name=name or destination.stem,
         task=task,
         training_patch=training_patch,
-        provenance=provenance,
+        provenance=facts,
     )
     save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
     return info

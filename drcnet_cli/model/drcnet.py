@@ -8,6 +8,7 @@ first one's features (cross-stage feature fusion, CSFF), and gives the image tha
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -133,19 +134,17 @@ class DFRBlock(nn.Module):
 
     def forward(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
-        out: Tensor | None = None
+        filters = []
         if self.spatial is not None:
-            out = self._spatial_filter(self.spatial(x))
+            filters.append(self._spatial_filter(self.spatial(x)))
         if self.energy is not None:
-            energy = F.leaky_relu(self.simam(self.energy(x)), SLOPE)
-            out = energy if out is None else out * energy
+            filters.append(F.leaky_relu(self.simam(self.energy(x)), SLOPE))
+        terms = [reduce(torch.mul, filters)] if filters else []
         if self.identity is not None:
-            identity = self.identity(x)
-            out = identity if out is None else out + identity
-        assert out is not None  # the configuration forbids a block without branches
+            terms.append(self.identity(x))
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
-            out = out + self.fuse_encoder(fused[0]) + self.fuse_decoder(fused[1])
-        return out
+            terms += [self.fuse_encoder(fused[0]), self.fuse_decoder(fused[1])]
+        return reduce(torch.add, terms)
 
     def _spatial_filter(self, y: Tensor) -> Tensor:
         """Normalise the first half of the channels, keep the second (section 3.2)."""

@@ -119,7 +119,7 @@ class AdaptiveNorm(nn.Module):
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Extend N x C x H x W at the bottom and right to multiples: reflect, replicate if too small."""
+    """Extend N x C x H x W at the bottom and right: reflect, replicate where it is too small."""
     bottom = -x.shape[2] % multiple
     right = -x.shape[3] % multiple
     if bottom:

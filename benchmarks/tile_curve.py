@@ -1,0 +1,86 @@
+"""Tile size and overlap against PSNR and cost: where the default tiling comes from.
+
+    python benchmarks/tile_curve.py CLEAN_FOLDER [--task denoise] [--sigma 25] [--count 12]
+
+Takes the middle 480 x 320 pixels of the first photographs of the folder (which must be none that
+any benchmark evaluates), degrades them (seeded), restores them with each tiling and prints mean RGB
+PSNR and the pixels computed per pixel of the image. Nothing here touches an evaluation set.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from drcnet_cli.imageio import read_picture, to_unit
+
+from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.infer import Tiling
+from drcnet_cli.metrics import psnr
+from drcnet_cli.tiling import plan_tiles
+
+HEIGHT, WIDTH = 320, 480
+TILINGS = [
+    (0, 0),
+    (256, 32),
+    (128, 0),
+    (128, 16),
+    (128, 32),
+    *[(96, overlap) for overlap in (0, 8, 12, 16, 24, 32)],
+    *[(80, overlap) for overlap in (8, 16, 24)],
+    *[(64, overlap) for overlap in (0, 8, 16, 24, 32)],
+]
+
+
+def load_samples(folder: Path, task: str, sigma: float, count: int) -> list[tuple[np.ndarray, ...]]:
+    """Give (degraded, clean) pairs, H x W x 3 float32 in [0, 1] and uint8."""
+    samples = []
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".png", ".webp"))
+    for index, path in enumerate(paths[:: max(1, len(paths) // count)][:count]):
+        pixels = read_picture(path).pixels
+        top, left = (pixels.shape[0] - HEIGHT) // 2, (pixels.shape[1] - WIDTH) // 2
+        clean = pixels[max(top, 0) :, max(left, 0) :][:HEIGHT, :WIDTH]
+        rng = np.random.default_rng(index)
+        if task == "denoise":
+            noisy = clean / 255 + rng.normal(0, sigma / 255, clean.shape)
+            degraded = noisy.astype(np.float32)  # unclipped, as the published protocol has it
+        else:
+            from drcnet_cli.data.degrade import DEGRADATIONS
+
+            rainy = DEGRADATIONS["rain"](to_unit(clean), rng).degraded
+            degraded = np.ascontiguousarray(rainy.transpose(1, 2, 0))
+        samples.append((degraded, clean))
+    return samples
+
+
+def main() -> None:
+    """Print the curve as a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--task", default="denoise")
+    parser.add_argument("--sigma", type=float, default=25)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--dtype", default="auto")
+    args = parser.parse_args()
+    samples = load_samples(args.folder, args.task, args.sigma, args.count)
+    network = load_model(args.task, dtype=args.dtype)
+    print("| tile | overlap | PSNR | computed / image pixels | seconds |\n|---|---|---|---|---|")
+    for tile, overlap in TILINGS:
+        restorer = make_restorer(network, Tiling(tile, overlap))
+        started = time.perf_counter()
+        scores, computed = [], 0
+        for degraded, clean in samples:
+            restored = restorer.restore(degraded)
+            rounded = np.rint(restored * 255).astype(np.uint8)
+            scores.append(psnr(rounded, clean))
+            plan = plan_tiles(*degraded.shape[:2], tile, overlap)
+            computed += len(plan) * plan.tile_height * plan.tile_width
+        cost = computed / sum(d.shape[0] * d.shape[1] for d, _ in samples)
+        seconds = time.perf_counter() - started
+        print(
+            f"| {tile or 'whole'} | {overlap} | {np.mean(scores):.3f} | {cost:.2f} | {seconds:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

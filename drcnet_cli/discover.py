@@ -1,0 +1,287 @@
+"""Images below a command's inputs: files, folders and patterns expanded, everything else counted.
+
+* A lone file is always tried, whatever its name. Elsewhere hidden and non-image files are passed
+  over, those among several named files too: the shell may have expanded a pattern to them.
+* Folders are searched to any depth and through symbolic links, but not through one to a folder
+  above it.
+* A pattern (`*`, `**`, `?`, `[..]`) that the shell left alone is expanded here. A file or folder
+  whose name is the pattern itself wins, also as a leading part: `shots [1]/*.jpg`.
+* The output folder is never read, so that it may lie inside an input folder.
+"""
+
+import difflib
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from drcnet_cli.errors import UsageError
+
+_MAGIC = re.compile(r"[*?[]")
+_STARS = re.compile(r"\*{2,}")
+_DIGITS = re.compile(r"(\d+)")
+# What macOS, Synology and Windows keep beside the user's files without a leading dot.
+_HIDDEN_NAMES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
+
+IsImage = Callable[[Path], bool]
+FolderId = tuple[int, int]
+
+
+class Found(NamedTuple):
+    """An image's path as the user would spell it, and its place below an output folder."""
+
+    source: Path
+    place: Path
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """How many things were left alone, by reason; a hidden folder is one thing.
+
+    `special` counts dangling links, links to a folder above them, pipes, sockets and devices.
+    """
+
+    hidden: int = 0
+    not_images: int = 0
+    special: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum over all reasons."""
+        return self.hidden + self.not_images + self.special
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What lies below the inputs: in their order, below each naturally sorted (`a2`, `a10`).
+
+    `lone_file`: the one input names a file. `lone_match`: the one input is a pattern, and one image
+    matches. `unreadable` are folders that could not be listed.
+    """
+
+    images: tuple[Found, ...]
+    lone_file: bool
+    lone_match: bool
+    passed_over: PassedOver
+    unreadable: tuple[Path, ...]
+
+
+def discover(inputs: Sequence[str], is_image: IsImage, output: str | None = None) -> Discovery:
+    """List the images below `inputs`, never entering the folder `output`.
+
+    A file's place is its name, a lone folder's images keep their place below it, a folder's among
+    several inputs also its name, a pattern's matches their place below its fixed part.
+
+    Raises `UsageError` for an input that is missing, matches nothing, is neither file nor folder,
+    or, alone, is the output folder.
+    """
+    several = len(inputs) > 1
+    lone_file = lone_pattern = False
+    search = _Search(is_image, _folder_id(Path(output)) if output else None)
+    for text in inputs:
+        if not text:
+            raise UsageError("An input is empty.", "Name a file or a folder; . is this folder.")
+        if os.path.lexists(text):
+            path = Path(text)
+            is_folder = _is_folder(path)
+            lone_file = not several and not is_folder
+            search.add_named(path, is_folder, several)
+        elif _MAGIC.search(text):
+            lone_pattern = not several
+            search.add_pattern(text)
+        else:
+            raise _missing(text)
+    return Discovery(
+        images=tuple(search.images),
+        lone_file=lone_file,
+        lone_match=lone_pattern and len(search.images) == 1,
+        passed_over=PassedOver(**search.passed_over),
+        unreadable=tuple(search.unreadable),
+    )
+
+
+class _Search:
+    """Collects what one pass over the inputs finds."""
+
+    def __init__(self, is_image: IsImage, output_id: FolderId | None) -> None:
+        self.images: list[Found] = []
+        self.passed_over: Counter[str] = Counter()
+        self.unreadable: list[Path] = []
+        self._is_image = is_image
+        self._output_id = output_id
+
+    def add_named(self, path: Path, is_folder: bool, several: bool) -> None:
+        """Take an input that exists; among several, by its name."""
+        has_name = path.name not in {"", ".."}
+        name = path.name if has_name else path.resolve().name
+        if not several and not is_folder:
+            self.images.append(Found(path, Path(name)))
+        elif several and has_name and is_hidden(name):
+            self.passed_over["hidden"] += 1
+        elif not is_folder:
+            self._add_file(path, Path(name))
+        elif not self._is_output(path):
+            self._walk(path, Path(name) if several else Path(), ())
+        elif not several:
+            raise UsageError(
+                f"The output folder {path} is the input folder.",
+                "Give another output folder, or --in-place to replace the images.",
+            )
+        # Among several inputs the output comes from a pattern: `in/*` into in/out.
+
+    def add_pattern(self, text: str) -> None:
+        """Take what a pattern matches, each at its place below the pattern's fixed part."""
+        base, matches = _matches(text)
+        if not matches:
+            raise UsageError(f"Nothing matches {text}.", "Check the folder and the pattern.")
+        settled: set[Path] = set()  # folders whose contents need no second look
+        is_output = cache(lambda folder: self._is_output(base / folder))
+        for place in sorted(matches, key=lambda match: [natural_key(part) for part in match.parts]):
+            lineage = [*reversed(place.parents), place]
+            hidden = next((part for part in lineage if is_hidden(part.name)), None)
+            if not settled.isdisjoint(lineage):
+                continue
+            if hidden is not None:
+                settled.add(hidden)
+                self.passed_over["hidden"] += 1
+            elif any(is_output(folder) for folder in lineage[1:-1]):
+                continue
+            elif (base / place).is_dir():
+                settled.add(place)
+                above = [_folder_id(base / part) for part in lineage[:-1]]
+                self._walk(base / place, place, tuple(above))
+            else:
+                self._add_file(base / place, place)
+
+    def _is_output(self, folder: Path) -> bool:
+        return self._output_id is not None and _folder_id(folder) == self._output_id
+
+    def _add_file(self, path: Path, place: Path) -> None:
+        """Take or count one named file, known not to be hidden."""
+        if not path.is_file():
+            self.passed_over["special"] += 1
+        elif not self._is_image(path):
+            self.passed_over["not_images"] += 1
+        else:
+            self.images.append(Found(path, place))
+
+    def _walk(self, folder: Path, place: Path, above: tuple[FolderId | None, ...]) -> None:
+        """Take the images of a folder and of those in it; `above` identifies the ones around it."""
+        # A stack, because folders may lie deeper than Python recurses.
+        pending = [(folder, place, above)]
+        while pending:
+            folder, place, above = pending.pop()
+            identity = _folder_id(folder)
+            if identity is not None and identity == self._output_id:
+                continue
+            if identity is not None and identity in above:
+                self.passed_over["special"] += 1
+                continue
+            try:
+                with os.scandir(folder) as entries:
+                    listed = sorted(entries, key=lambda entry: natural_key(entry.name))
+            except OSError:
+                self.unreadable.append(folder)
+                continue
+            folders = [entry.name for entry in listed if not self._add_entry(entry, folder, place)]
+            inner = (*above, identity)
+            pending += [(folder / name, place / name, inner) for name in reversed(folders)]
+
+    def _add_entry(self, entry: os.DirEntry[str], folder: Path, place: Path) -> bool:
+        """Take or count one thing in a folder; False for a subfolder, which is left to the walk."""
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:  # a link to itself
+            is_folder = is_file = False
+        if is_hidden(entry.name):
+            self.passed_over["hidden"] += 1
+        elif is_folder:
+            return False
+        elif not is_file:
+            self.passed_over["special"] += 1
+        elif not self._is_image(Path(entry.name)):
+            self.passed_over["not_images"] += 1
+        else:
+            self.images.append(Found(folder / entry.name, place / entry.name))
+        return True
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is hidden by its name, or kept by an operating system."""
+    return name.startswith(".") or name.casefold() in _HIDDEN_NAMES
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Give a sort key that puts `a2` before `a10`, case aside."""
+    pieces = _DIGITS.split(name.casefold())
+    # Every second piece is a number, so that only like is compared with like.
+    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name
+
+
+def _folder_id(path: Path) -> FolderId | None:
+    """Identify a folder whatever leads to it; None if it cannot be reached."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _matches(text: str) -> tuple[Path, set[Path]]:
+    """Give a pattern's fixed leading folder and the places below it that match the rest."""
+    parts = Path(text).parts
+    base = Path()
+    for index, part in enumerate(parts):
+        if not _MAGIC.search(part) or os.path.lexists(base / part):
+            base /= part
+            continue
+        if ".." in parts[index:]:
+            raise UsageError(
+                f"The pattern {text} goes up (..) after a wildcard.",
+                "Put .. before the first wildcard.",
+            )
+        # Within a name ** is *, as in a shell; Python before 3.13 refuses it.
+        rest = [part if part == "**" else _STARS.sub("*", part) for part in parts[index:]]
+        matches = base.glob("/".join(rest))
+        if text.endswith(("/", os.sep)):
+            matches = (match for match in matches if match.is_dir())
+        return base, {match.relative_to(base) for match in matches}
+    return base, set()
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell a folder from a file; raises `UsageError` for anything else."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} is a link to {os.path.realpath(path)}, which does not exist.",
+            "Name the file itself, or mend the link.",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be opened: {error.strerror}.", "Check its permissions."
+        ) from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise UsageError(
+            f"{path} is neither a file nor a folder.", "To read a pipe, give - and pipe it in."
+        )
+    return stat.S_ISDIR(mode)
+
+
+def _missing(text: str) -> UsageError:
+    """Say which input does not exist, and which name nearby was perhaps meant."""
+    path = Path(text)
+    hint = f"Relative paths start at {Path.cwd()}."
+    try:
+        names = {other.name.casefold(): other for other in path.parent.iterdir()}
+        if close := difflib.get_close_matches(path.name.casefold(), names, n=1):
+            hint = f"Did you mean {names[close[0]]}?"
+    except OSError:
+        hint = f"The folder {path.parent} cannot be opened either."
+    return UsageError(f"There is no file or folder {text}.", hint)
