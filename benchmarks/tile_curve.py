@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from drcnet_cli.imageio import read_picture, to_unit
 
 from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.imageio import read_picture, to_unit
 from drcnet_cli.infer import Tiling
 from drcnet_cli.metrics import psnr
 from drcnet_cli.tiling import plan_tiles
@@ -77,9 +77,8 @@ def main() -> None:
             computed += len(plan) * plan.tile_height * plan.tile_width
         cost = computed / sum(d.shape[0] * d.shape[1] for d, _ in samples)
         seconds = time.perf_counter() - started
-        print(
-            f"| {tile or 'whole'} | {overlap} | {np.mean(scores):.3f} | {cost:.2f} | {seconds:.1f} |"
-        )
+        row = (tile or "whole", overlap, f"{np.mean(scores):.3f}", f"{cost:.2f}", f"{seconds:.1f}")
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
 if __name__ == "__main__":

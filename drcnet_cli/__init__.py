@@ -1,9 +1,11 @@
 """Remove rain, noise and motion blur from photographs with DRCNet (ECCV 2022).
 
 >>> from drcnet_cli import load_model, restore_image
->>> restored = restore_image(image, task="denoise")            # doctest: +SKIP
->>> model = load_model("drcnet-s-derain", device="cpu")        # doctest: +SKIP
->>> restored = restore_image(image, model=model, tile=256)     # doctest: +SKIP
+>>> restored = restore_image(image, task="denoise")  # image: H x W x 3 uint8
+>>> restored.shape == image.shape and restored.dtype == image.dtype
+True
+>>> model = load_model("drcnet-s-derain", device="cpu")
+>>> restored = restore_image(image, model=model, tile=128, overlap=16)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -37,7 +37,7 @@ BFLOAT16_MIN_PSNR = 60.0
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut; None decides by checkpoint and memory. Sizes in pixels, 0: whole image."""
+    """How an image is cut, in pixels (tile 0: not at all); None: checkpoint and memory decide."""
 
     tile: int | None = None
     overlap: int | None = None

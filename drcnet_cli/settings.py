@@ -1,10 +1,10 @@
 """What the surroundings decide: environment variables and the cache folder.
 
-| variable          | meaning                                                      | default              |
-|-------------------|--------------------------------------------------------------|----------------------|
-| `DRCNET_CACHE`    | folder for downloaded and imported checkpoints               | the user cache folder |
-| `DRCNET_HUB_REPO` | hub repository (`owner/name`) that serves checkpoints        | none                 |
-| `DRCNET_DEBUG`    | `1`: show the traceback of an error                          | off                  |
+| variable          | meaning                                               | default          |
+|-------------------|-------------------------------------------------------|------------------|
+| `DRCNET_CACHE`    | folder for downloaded and imported checkpoints        | the user's cache |
+| `DRCNET_HUB_REPO` | hub repository (`owner/name`) that serves checkpoints | none             |
+| `DRCNET_DEBUG`    | `1`: show the traceback of an error                   | off              |
 
 `HF_ENDPOINT` (mirror), `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables are read by
 `huggingface_hub` itself and mean there what its documentation says.

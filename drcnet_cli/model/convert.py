@@ -155,8 +155,9 @@ def convert_file(
 ) -> CheckpointInfo:
     """Convert a released-format file; the result records its source's name and sha256.
 
-    `provenance` adds facts of the caller's (licence, training data). `half` stores float16. Raises CheckpointFormatError for a bad source, UsageError if the
-    destination is there already and `overwrite` is not set, or is not named .safetensors.
+    `provenance` adds facts of the caller's (licence, training data). `half` stores
+    float16. Raises CheckpointFormatError for a bad source, UsageError if the destination is there
+    already and `overwrite` is not set, or is not named .safetensors.
     """
     if destination.suffix != ".safetensors":
         raise UsageError(

@@ -1,0 +1,81 @@
+"""The Python interface, on arrays and Pillow images."""
+
+import doctest
+
+import numpy as np
+import pytest
+from conftest import photograph
+from PIL import Image
+
+import drcnet_cli
+from drcnet_cli import load_model, restore_image
+from drcnet_cli.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def model(tiny_weights):
+    return load_model(tiny_weights, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(40, 56, 3), (40, 56), (1, 1), (3, 200, 3)])
+def test_arrays_come_back_in_kind(model, dtype, shape):
+    rng = np.random.default_rng(0)
+    image = rng.random(shape).astype(dtype)
+    if np.issubdtype(dtype, np.integer):
+        image = rng.integers(0, np.iinfo(dtype).max, shape, dtype)
+    restored = restore_image(image, model=model)
+    assert (restored.dtype, restored.shape) == (image.dtype, image.shape)
+    assert np.isfinite(restored.astype(float)).all()
+
+
+def test_the_same_picture_in_each_depth_is_restored_alike(model):
+    image = photograph()
+    eight = restore_image(image, model=model) / 255
+    sixteen = restore_image(image.astype(np.uint16) * 257, model=model) / 65535
+    floating = restore_image(image.astype(np.float32) / 255, model=model)
+    np.testing.assert_allclose(sixteen, floating, atol=1e-5)
+    np.testing.assert_allclose(eight, floating, atol=0.5 / 255 + 1e-5)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P"])
+def test_pillow_images_keep_their_kind(model, mode):
+    image = Image.fromarray(photograph()).convert(mode)
+    restored = restore_image(image, model=model)
+    assert restored.size == image.size
+    assert restored.mode == {"P": "RGB"}.get(mode, mode)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(5, np.uint8),
+        np.zeros((4, 4, 3), np.int64),
+        np.full((4, 4, 3), 2.0),
+        np.full((4, 4), np.nan),
+    ],
+)
+def test_other_arrays_are_refused(model, image):
+    with pytest.raises(UsageError):
+        restore_image(image, model=model)
+
+
+def test_neither_task_nor_model_is_refused():
+    with pytest.raises(UsageError, match="task"):
+        restore_image(photograph())
+
+
+def test_a_task_names_its_default_checkpoint():
+    noisy = photograph(64, 64).astype(np.float32) / 255
+    assert restore_image(noisy, task="denoise").shape == noisy.shape
+
+
+def test_the_documented_example_runs():
+    """README and the package's docstring show this."""
+    image = photograph(64, 96)
+    found = doctest.DocTestFinder().find(drcnet_cli, globs={"image": image})
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    assert sum(runner.run(test).failed for test in found) == 0
+    assert runner.tries >= 4

@@ -1,0 +1,240 @@
+"""`drcnet restore` as a process: what it writes, what it says, and its exit codes."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLES, command, environment, photograph, save_photograph
+from PIL import Image
+
+
+def names(folder) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def leftovers(folder) -> list:
+    return [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_real_photographs_are_restored_by_the_bundled_checkpoints(drcnet, tmp_path):
+    for task, folder in (("denoise", "noisy"), ("derain", "rainy")):
+        result = drcnet("restore", "--task", task, EXAMPLES / folder, tmp_path / task)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == ""
+        assert result.stderr.count("tile ") == 1  # said once, whatever the number of images
+        for source in (EXAMPLES / folder).iterdir():
+            before = np.asarray(Image.open(source).convert("RGB"), float)
+            after = np.asarray(Image.open(tmp_path / task / source.name).convert("RGB"), float)
+            clean_path = EXAMPLES / "clean" / f"{source.stem}.jpg"
+            clean = np.asarray(Image.open(clean_path).convert("RGB"), float)
+            gain = 10 * np.log10(((before - clean) ** 2).mean() / ((after - clean) ** 2).mean())
+            assert gain > 3, f"{source.name}: {gain:.2f} dB"
+
+
+def test_a_tree_is_mirrored_and_a_second_run_skips_it(drcnet, tmp_path, tiny_weights):
+    tree = {"a.png", "sub/b.jpg", "sub/deep er/ünï.png", f"{'n' * 200}.png"}
+    for name in tree:
+        save_photograph(tmp_path / "in" / name)
+    (tmp_path / "in" / ".hidden.png").write_bytes(b"x")
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    call = ("restore", "--weights", tiny_weights, "in", "out")
+    first = drcnet(*call)
+    assert first.returncode == 0, first.stderr
+    assert names(tmp_path / "out") == tree
+    assert "4 restored, 2 not images." in first.stderr
+    stamps = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in tree}
+    second = drcnet(*call)
+    assert second.returncode == 0
+    assert "4 already there" in second.stderr
+    assert stamps == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in tree}
+
+
+def test_one_bad_file_stops_nothing(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.jpg").write_text("<html>not an image</html>")
+    whole = save_photograph(tmp_path / "in" / "c.png").read_bytes()
+    (tmp_path / "in" / "d.png").write_bytes(whole[: len(whole) // 2])
+    result = drcnet("restore", "-w", tiny_weights, "in", "out", "--json")
+    assert result.returncode == 1
+    assert names(tmp_path / "out") == {"a.png", "c.png"}
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    status = {Path(record["input"]).name: record["status"] for record in records}
+    assert status == {
+        "a.png": "restored",
+        "b.jpg": "failed",
+        "c.png": "restored",
+        "d.png": "failed",
+    }
+    assert result.stderr.count("Failed:") == 2
+    assert "b.jpg" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["in", "in"], 2, "--in-place"),
+        (["in"], 2, "Only one path"),
+        (["missing.png", "out.png"], 2, "missing.png"),
+        (["in", "out", "--format", "png"], 2, "both be written"),
+        (["in", "out", "--tile", "100"], 2, "--tile 104"),
+        (["in", "out", "--tile", "big"], 2, "--tile"),
+        (["in", "out", "--batch", "0"], 2, "--batch"),
+        (["in", "out", "--device", "tpu"], 2, "tpu"),
+        (["in", "out", "--dtype", "int8"], 2, "int8"),
+        (["in", "out", "--format", "docx"], 2, "docx"),
+        (["in", "out", "--model", "nonsense"], 2, "both name a checkpoint"),
+    ],
+)
+def test_wrong_calls_are_refused_before_any_work(
+    arguments, code, said, drcnet, tmp_path, tiny_weights
+):
+    save_photograph(tmp_path / "in" / "a.png")
+    save_photograph(tmp_path / "in" / "a.jpg")
+    result = drcnet("restore", "-w", tiny_weights, *arguments)
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+    assert names(tmp_path / "in") == {"a.png", "a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["in", "out"], 2, "--task"),
+        (["--task", "dehaze", "in", "out"], 2, "dehaze"),
+        (["--task", "deblur", "in", "out"], 3, "--weights"),
+        (["--model", "nonsense", "in", "out"], 3, "nonsense"),
+        (["--weights", "in/a.png", "in", "out"], 3, "safetensors"),
+    ],
+)
+def test_a_checkpoint_that_is_not_to_be_had_is_explained(arguments, code, said, drcnet, tmp_path):
+    save_photograph(tmp_path / "in" / "a.png")
+    result = drcnet("restore", *arguments)
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_in_place_replaces_the_input(drcnet, tmp_path, tiny_weights):
+    path = save_photograph(tmp_path / "a.png")
+    before = path.read_bytes()
+    result = drcnet("restore", "-w", tiny_weights, "--in-place", "a.png")
+    assert result.returncode == 0, result.stderr
+    assert path.read_bytes() != before
+    assert Image.open(path).size == (56, 40)
+
+
+def test_dry_run_lists_and_writes_nothing(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "in" / "a.png")
+    save_photograph(tmp_path / "in" / "b.png")
+    save_photograph(tmp_path / "out" / "b.png")
+    result = drcnet("restore", "-w", tiny_weights, "--dry-run", "in", "out")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        f"planned\t{Path('in/a.png')}\t{Path('out/a.png')}",
+        f"skipped\t{Path('in/b.png')}\t{Path('out/b.png')}",
+    ]
+    assert names(tmp_path / "out") == {"b.png"}
+
+
+def test_standard_input_and_output(drcnet, tmp_path, tiny_weights):
+    encoded = io.BytesIO()
+    Image.fromarray(photograph()).save(encoded, "PNG")
+    result = drcnet(
+        "restore", "-w", tiny_weights, "-", "-",
+        input=encoded.getvalue(), text=False, encoding=None,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    restored = Image.open(io.BytesIO(result.stdout))
+    assert (restored.format, restored.size) == ("PNG", (56, 40))
+
+
+def test_format_changes_every_output(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "in" / "a.png")
+    save_photograph(tmp_path / "in" / "b.bmp")
+    result = drcnet("restore", "-w", tiny_weights, "in", "out", "--format", "webp")
+    assert result.returncode == 0, result.stderr
+    assert names(tmp_path / "out") == {"a.webp", "b.webp"}
+
+
+def test_quiet_says_nothing(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "a.png")
+    result = drcnet("restore", "-q", "-w", tiny_weights, "a.png", "b.png")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent otherwise there")
+def test_an_interrupted_run_leaves_whole_files_and_goes_on(tmp_path, drcnet):
+    for index in range(12):
+        save_photograph(tmp_path / "in" / f"{index:02}.png", height=300, width=400, seed=index)
+    call = ("restore", "--task", "denoise", "in", "out")
+    process = subprocess.Popen(
+        command(*call), cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "01.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Interrupted" in stderr
+    assert "Traceback" not in stderr
+    done = names(tmp_path / "out")
+    assert 2 <= len(done) < 12
+    assert leftovers(tmp_path) == []
+    for name in done:
+        Image.open(tmp_path / "out" / name).load()
+    again = drcnet(*call, "--json")
+    assert again.returncode == 0, again.stderr
+    status = [json.loads(line)["status"] for line in again.stdout.splitlines()]
+    assert sorted(status) == ["restored"] * (12 - len(done)) + ["skipped"] * len(done)
+
+
+def test_errors_show_their_traceback_only_when_asked(drcnet, tmp_path):
+    call = ("restore", "--task", "denoise", "missing.png", "out.png")
+    assert "Traceback" not in drcnet(*call).stderr
+    debugged = drcnet(*call, env=environment(tmp_path, DRCNET_DEBUG="1"))
+    assert "Traceback" in debugged.stderr
+
+
+def test_help_loads_neither_torch_nor_the_hub_client(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "drcnet_cli", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        timeout=60,
+    )
+    assert result.returncode == 0
+    loaded = {
+        line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()
+    }
+    assert loaded.isdisjoint({"torch", "numpy", "PIL", "cv2", "huggingface_hub", "safetensors"})
+    for name in ("restore", "convert", "doctor", "weights"):
+        assert name in result.stdout
+
+
+def test_doctor_reports_and_warns_of_nothing_damaged(drcnet):
+    result = drcnet("doctor", "--json")
+    assert result.returncode == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert facts["devices"][0].startswith("cpu")
+    assert facts["checkpoints"]["drcnet-s-denoise"] == "bundled"
+    assert not any("checkpoint" in warning for warning in facts["warnings"])
+
+
+def test_convert_then_restore(drcnet, tmp_path):
+    golden = EXAMPLES.parent / "tests" / "golden" / "drcnet_wf8_depth4_sf2-3.pth"
+    made = drcnet("convert", golden, "net.safetensors", "--filter-levels", "2:3", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["config"]["filter_levels"] == [2, 3]
+    save_photograph(tmp_path / "a.png")
+    result = drcnet("restore", "-w", "net.safetensors", "a.png", "b.png")
+    assert result.returncode == 0, result.stderr
