@@ -38,36 +38,33 @@ def _flag(setting: "Field[Any]") -> inspect.Parameter:
     )
 
 
-def _general() -> list[inspect.Parameter]:
-    options: dict[str, tuple[Any, Any]] = {
-        "config": (
-            Annotated[
-                Path | None, typer.Option(metavar="FILE.toml", help="Settings; flags override it.")
-            ],
-            None,
-        ),
-        "preset": (
-            Annotated[str | None, typer.Option(help=f"Settings to begin with: {', '.join(PRESETS)}.")],
-            None,
-        ),
-        "print_config": (
-            Annotated[bool, typer.Option("--print-config", help="Print all settings as TOML.")],
-            False,
-        ),
-        "quiet": (QuietOption, False),
-        "as_json": (JsonOption, False),
-    }
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-        for name, (annotation, default) in options.items()
-    ]
+_ConfigOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Settings; flags override them.")
+]
+_PresetOption = Annotated[
+    str | None, typer.Option(metavar="|".join(PRESETS), help="Settings to begin with.")
+]
+_PrintOption = Annotated[
+    bool, typer.Option("--print-config", help="Print all settings as TOML, and stop.")
+]
+_GENERAL: dict[str, tuple[Any, Any]] = {
+    "config": (_ConfigOption, None),
+    "preset": (_PresetOption, None),
+    "print_config": (_PrintOption, False),
+    "quiet": (QuietOption, False),
+    "as_json": (JsonOption, False),
+}
 
 
 def with_train_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes `**values` the signature that typer makes the flags from."""
-    parameters = [*_general(), *map(_flag, fields(TrainConfig))]
+    general = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for name, (annotation, default) in _GENERAL.items()
+    ]
+    parameters = [*general, *map(_flag, fields(TrainConfig))]
     # typer reads the one or the other, depending on its version.
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]

@@ -77,15 +77,12 @@ class TrainProgress:
 
     def _show(self, snapshot: Snapshot) -> None:
         if self._live is None:
-            self._live = Progress(
+            columns = (
                 BarColumn(bar_width=20),
                 TextColumn("{task.percentage:>3.0f}% {task.description}", markup=False),
-                console=self._console,
             )
+            self._live = Progress(*columns, console=self._console)
             self._live.add_task("", total=1.0)
             self._live.start()
-        self._live.update(
-            self._live.task_ids[0],
-            completed=min(1.0, snapshot.used),
-            description=_figures(snapshot),
-        )
+        share = min(1.0, snapshot.used)
+        self._live.update(self._live.task_ids[0], completed=share, description=_figures(snapshot))

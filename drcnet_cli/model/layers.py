@@ -72,30 +72,24 @@ class RegionNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalise x (N x C x H x W) in the regions mask and not mask (N x 1 x H x W, bool)."""
+        batch, channels, height, width = x.shape
+        pixels = height * width
         with torch.autocast(x.device.type, enabled=False):
-            x32 = x.float()
-            weight, bias = self.weight.float(), self.bias.float()
-            inside = mask.float()
-            pixels = x.shape[2] * x.shape[3]
-            shares = []  # sqrt(region pixels / all pixels), N x 1 x 1 x 1 each
-            means, scales = [], []  # per region, N x C x 1 x 1
-            for region in (inside, 1 - inside):
-                count = region.sum((2, 3), keepdim=True)
-                # As in the released code, an empty region counts as one pixel: its share of
-                # the bias is sqrt(1 / pixels), and no pixel takes its mean or scale.
-                count = count.clamp(min=1)
-                mean = (x32 * region).sum((2, 3), keepdim=True) / count
-                filled_variance = ((x32 - mean).square() * region).sum(
-                    (2, 3), keepdim=True
-                ) / pixels
-                share = (count / pixels).sqrt()
-                shares.append(share)
-                means.append(mean)
-                scales.append(share * torch.rsqrt(filled_variance + NORM_EPS))
-            mean = torch.where(mask, means[0], means[1])
-            scale = torch.where(mask, scales[0], scales[1])
-            affine = weight.view(1, -1, 1, 1) * scale
-            return (x32 - mean) * affine + bias.view(1, -1, 1, 1) * (shares[0] + shares[1])
+            # Channels last makes this a view, and each sum over a region a matrix product.
+            rows = x.float().permute(0, 2, 3, 1).reshape(batch, pixels, channels)
+            inside = mask.reshape(batch, pixels, 1)
+            regions = torch.cat([inside, ~inside], dim=2).float().transpose(1, 2)  # N x 2 x HW
+            # As in the released code, an empty region counts as one pixel: its share of the bias
+            # is sqrt(1 / pixels), and no pixel takes its mean or scale.
+            count = regions.sum(2, keepdim=True).clamp(min=1)
+            share = (count / pixels).sqrt()
+            mean = regions @ rows / count  # N x 2 x C
+            centred = rows - torch.where(inside, mean[:, :1], mean[:, 1:])
+            filled_variance = regions @ centred.square() / pixels
+            scale = share * torch.rsqrt(filled_variance + NORM_EPS) * self.weight.float()
+            shift = share.sum(1, keepdim=True) * self.bias.float()
+            out = centred * torch.where(inside, scale[:, :1], scale[:, 1:]) + shift
+        return out.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class AdaptiveNorm(nn.Module):

@@ -21,7 +21,8 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Array:
     side = min(height, width)
     for size in sorted(side * 0.4 * rng.pareto(1.2, 120).clip(0.03, 1), reverse=True):
         center = (int(rng.integers(width)), int(rng.integers(height)))
-        color = tuple(float(level) for level in rng.uniform(0.02, 1, 3) ** 1.5)
+        shade = rng.uniform(0.05, 1) ** 1.5 * (1 + 0.4 * rng.uniform(-1, 1, 3))
+        color = tuple(float(level) for level in shade)
         extent = (max(1, round(size)), max(1, round(size * rng.uniform(0.3, 1))))
         if rng.random() < 0.5:
             cv2.ellipse(scene, center, extent, rng.uniform(0, 180), 0, 360, color, -1, cv2.LINE_AA)

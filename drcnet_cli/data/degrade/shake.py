@@ -85,7 +85,8 @@ def _resample(
 ) -> Shake:
     """Pick poses at equal distances along the path, weighted by the time spent there; centre."""
     travelled = np.concatenate([[0.0], np.cumsum(steps)])
-    count = max(2, int(np.ceil(travelled[-1] / max_step)) + 1)
+    # Short paths bend as much as long ones do: a few poses in any case.
+    count = max(9, int(np.ceil(travelled[-1] / max_step)) + 1)
     stops = np.linspace(0, travelled[-1], count)
     weight = np.zeros(count)
     spacing = max(travelled[-1] / (count - 1), 1e-12)
