@@ -1,0 +1,37 @@
+"""Pictures read and written with everything that a restoration must not lose.
+
+Everything about files ends here: the rest of the package sees float32 RGB in [0, 1]. Orientation
+is applied, EXIF, ICC profile, resolution, XMP and alpha are carried, gray stays gray and 16 bits
+stay 16 bits; what a format cannot hold is said, never dropped in silence.
+"""
+
+from drcnet_cli.imageio.decode import picture_from_image
+from drcnet_cli.imageio.encode import picture_to_image
+from drcnet_cli.imageio.formats import (
+    SUPPORTED_SUFFIXES,
+    format_for,
+    format_suffix,
+    is_image_name,
+    parse_format,
+    writable_formats,
+)
+from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, to_unit
+from drcnet_cli.imageio.read import read_picture
+from drcnet_cli.imageio.write import write_picture
+
+__all__ = [
+    "SUPPORTED_SUFFIXES",
+    "Metadata",
+    "Picture",
+    "format_for",
+    "format_suffix",
+    "from_unit",
+    "is_image_name",
+    "parse_format",
+    "picture_from_image",
+    "picture_to_image",
+    "read_picture",
+    "to_unit",
+    "writable_formats",
+    "write_picture",
+]

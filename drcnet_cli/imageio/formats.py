@@ -1,0 +1,178 @@
+"""The formats: names, suffixes, and what each can hold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drcnet_cli.errors import UsageError
+
+_U8, _U16, _F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a format that this package writes can hold.
+
+    `name` is Pillow's. `types` from shallow to deep. `longest_side` in pixels.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    types: tuple[np.dtype, ...] = (_U8,)
+    alpha: bool = False
+    gray: bool = True
+    exif: bool = False
+    icc: bool = False
+    dpi: bool = False
+    xmp: bool = False
+    longest_side: int = 2**31 - 1
+
+
+_WRITERS = {
+    writer.name: writer
+    for writer in (
+        Format(
+            "PNG",
+            (".png",),
+            (_U8, _U16),
+            alpha=True,
+            exif=True,
+            icc=True,
+            dpi=True,
+            xmp=True,
+        ),
+        Format(
+            "JPEG",
+            (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+            exif=True,
+            icc=True,
+            dpi=True,
+            xmp=True,
+            longest_side=65500,
+        ),
+        # WebP and AVIF keep resolution nowhere but in EXIF.
+        Format(
+            "WEBP",
+            (".webp",),
+            alpha=True,
+            gray=False,
+            exif=True,
+            icc=True,
+            xmp=True,
+            longest_side=16383,
+        ),
+        Format(
+            "TIFF",
+            (".tiff", ".tif"),
+            (_U8, _U16, _F32),
+            alpha=True,
+            exif=True,
+            icc=True,
+            dpi=True,
+            xmp=True,
+        ),
+        Format("BMP", (".bmp", ".dib"), dpi=True),
+        Format(
+            "AVIF",
+            (".avif",),
+            alpha=True,
+            gray=False,
+            exif=True,
+            icc=True,
+            xmp=True,
+            longest_side=65535,
+        ),
+        Format("JPEG2000", (".jp2", ".jpx"), alpha=True),
+        Format("PPM", (".ppm", ".pgm", ".pnm"), (_U8, _U16)),
+        Format("TGA", (".tga",), alpha=True, longest_side=65535),
+    )
+}
+
+# An explicit list, so that no decoder which runs programs or parses documents (EPS, PSD, FITS,
+# WMF, ...) is reachable by renaming a file. Pillow takes a phone's MPO for a JPEG first.
+_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM", "TGA")
+
+# Names that are taken for pictures in a folder.
+SUPPORTED_SUFFIXES = frozenset(
+    {suffix for writer in _WRITERS.values() for suffix in writer.suffixes}
+    | {".gif", ".apng", ".pbm", ".j2k", ".j2c"}
+)
+
+_BY_SUFFIX = {suffix: writer.name for writer in _WRITERS.values() for suffix in writer.suffixes}
+# Formats whose first frame is a picture that another format holds.
+_SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
+
+
+def is_image_name(path: Path) -> bool:
+    """Tell whether a file's name is that of a picture which can be read."""
+    return path.suffix.lower() in SUPPORTED_SUFFIXES
+
+
+def readable_formats() -> tuple[str, ...]:
+    """Give Pillow's names of the formats that are read, without those this Pillow lacks."""
+    Image.init()
+    return tuple(name for name in _READABLE if name in Image.OPEN)
+
+
+def writable_formats() -> tuple[str, ...]:
+    """Give the names that `--format` takes, one a format, without those this Pillow lacks."""
+    Image.init()
+    return tuple(writer.suffixes[0][1:] for name, writer in _WRITERS.items() if name in Image.SAVE)
+
+
+def writer_for(name: str) -> Format:
+    """Give what a format (Pillow's name) can hold; raises UsageError if it cannot be written."""
+    Image.init()
+    if name not in _WRITERS or name not in Image.SAVE:
+        raise UsageError(f"{name} pictures cannot be written.", _hint())
+    return _WRITERS[name]
+
+
+def is_writable(name: str | None) -> bool:
+    """Tell whether a format (Pillow's name) can be written."""
+    Image.init()
+    return name in _WRITERS and name in Image.SAVE
+
+
+def canonical(name: str | None) -> str | None:
+    """Give Pillow's name of the format that a picture read as `name` is kept in."""
+    return _SAME_AS.get(name, name) if name else name
+
+
+def parse_format(name: str) -> str:
+    """Give Pillow's name for a format that a user names ("jpg", "TIFF", ".png").
+
+    Raises UsageError for one that cannot be written.
+    """
+    plain = name.lower().removeprefix(".")
+    found = _BY_SUFFIX.get(f".{plain}", name.upper())
+    if not is_writable(found):
+        raise UsageError(f"{name!r} is not a format that can be written.", _hint())
+    return found
+
+
+def format_for(path: Path) -> str:
+    """Give Pillow's name of the format that an output's name asks for.
+
+    Raises UsageError for a name without one, or with one that cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if not suffix:
+        raise UsageError(f"The output {path} has no suffix to say its format.", _hint())
+    if not is_writable(found := _BY_SUFFIX.get(suffix)):
+        raise UsageError(f"{suffix} pictures cannot be written ({path}).", _hint())
+    return str(found)
+
+
+def format_suffix(name: str) -> str:
+    """Give the suffix, with its dot, of files in a format that a user names.
+
+    Raises UsageError for one that cannot be written.
+    """
+    return _WRITERS[parse_format(name)].suffixes[0]
+
+
+def _hint() -> str:
+    return f"Use --format with one of: {', '.join(writable_formats())}"

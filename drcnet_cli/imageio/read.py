@@ -1,0 +1,168 @@
+"""Reading: bytes to an upright picture, every failure one sentence that names the file."""
+
+import io
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio import png, tiff_read
+from drcnet_cli.imageio.decode import MAX_PIXELS, check_size, from_loaded, pillow_image
+from drcnet_cli.imageio.formats import readable_formats
+from drcnet_cli.imageio.opencv import decode_deep
+from drcnet_cli.imageio.picture import Metadata, Picture
+
+# Everything that Pillow's parsers and the ones here are known to raise on bytes that are no whole
+# picture: OSError and SyntaxError are Pillow's own way of saying so, zlib.error and struct.error
+# come from compressed data and headers cut short, the rest from headers that contradict
+# themselves.
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+# The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
+_MAX_BYTES = 8 * 2**30
+_JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
+
+
+def read_picture(source: Path | BinaryIO) -> Picture:
+    """Read one picture from a file or a binary stream (which need not be able to seek).
+
+    Raises ImageError, its message one sentence naming the file, if it cannot be opened, is cut
+    off, damaged or no picture, holds several frames, or pixels of a kind that is not read.
+    """
+    name = str(source) if isinstance(source, Path) else _stream_name(source)
+    data = _read_bytes(source, name)
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
+    try:
+        return _without_surprises(_decode(data))
+    except ImageError as error:
+        raise ImageError(f"{name} {error.message}", error.hint) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not a picture in a format that can be read.",
+            f"Formats read: {', '.join(readable_formats())}.",
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{name} declares more than the {MAX_PIXELS / 1e6:.0f} megapixels that are read.",
+            "If it really is that large, cut it into parts first.",
+        ) from error
+    except MemoryError as error:
+        raise ImageError(f"{name} is too large for this machine's memory.") from error
+    except DECODING_ERRORS as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(
+            f"{name} is damaged or cut off ({detail}).", "Copy or download it again."
+        ) from error
+
+
+def _stream_name(stream: BinaryIO) -> str:
+    name = getattr(stream, "name", None)
+    return name if isinstance(name, str) else "The standard input"
+
+
+def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
+    """Read a whole file: decoders of 16 bits need it so, and streams cannot go back."""
+    try:
+        if not isinstance(source, Path):
+            return source.read()
+        with source.open("rb") as file:
+            size = file.seek(0, io.SEEK_END) if file.seekable() else 0
+            if size > _MAX_BYTES:
+                raise ImageError(f"{name} has {size / 2**30:.0f} GiB, more than a picture has.")
+            if file.seekable():
+                file.seek(0)
+            return file.read()
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name} is a folder, not a picture.", "Name a file in it.") from error
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read.", "Check its permissions.") from error
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def _decode(data: bytes) -> Picture:
+    """Choose the reader by the first bytes; the file's name has no say."""
+    if data.startswith(png.MAGIC):
+        return png.read_png(data)
+    if data.startswith(tiff_read.MAGIC):
+        return tiff_read.read_tiff(data)
+    if data[:2] in (b"P2", b"P3", b"P5", b"P6") and (peak := _pnm_peak(data)) > 255:
+        return _deep_pnm(data, peak)
+    note = _depth_note(data)
+    picture = from_loaded(pillow_image(data))
+    if note:
+        picture.metadata = replace(picture.metadata, notes=(*picture.metadata.notes, note))
+    return picture
+
+
+def _pnm_header(data: bytes) -> list[int]:
+    """Give width, height and the largest value; comments run from # to the line's end."""
+    lines = (line.partition(b"#")[0] for line in data[2:4096].split(b"\n"))
+    return [int(word) for word in b" ".join(lines).split()[:3]]
+
+
+def _pnm_peak(data: bytes) -> int:
+    return _pnm_header(data)[2]
+
+
+def _deep_pnm(data: bytes, peak: int) -> Picture:
+    """Decode PGM or PPM of 16 bits."""
+    width, height, _ = _pnm_header(data)
+    check_size(width, height)
+    if peak != 65535 or data[:2] not in (b"P5", b"P6"):
+        raise ImageError(f"has values up to {peak}; 255 and 65535 (binary) are read.")
+    channels = 1 if data[:2] == b"P5" else 3
+    # OpenCV fills what is missing with what happens to be there.
+    if len(data) < width * height * channels * 2:
+        raise ValueError("the file ends before its pixels do")
+    pixels, _ = decode_deep(data)
+    return Picture(pixels, None, Metadata(format="PPM", mode="I;16" if channels == 1 else "RGB;16"))
+
+
+def _depth_note(data: bytes) -> str:
+    """Refuse, or for AVIF say, that Pillow gives 8 bits of a deeper picture."""
+    codestream = data.find(_JPEG2000_SIZE_MARKER, 0, 65536)
+    if codestream == 0 or (codestream > 0 and data[4:8] == b"jP  "):
+        depth = (data[codestream + 42] & 0x7F) + 1  # SIZ marker: ISO 15444-1, A.5.1
+        if depth > 8:
+            raise ImageError(
+                f"is JPEG 2000 of {depth} bits a channel, of which 8 are read.",
+                "Convert it to a 16-bit PNG or TIFF first.",
+            )
+    if data[4:8] == b"ftyp" and (box := data.find(b"pixi", 0, 65536)) >= 0:
+        depth = data[box + 9]  # pixi: version and flags, number of channels, bits of each
+        return f"AVIF of {depth} bits a channel was read as 8 bits" if depth > 8 else ""
+    return ""
+
+
+def _without_surprises(picture: Picture) -> Picture:
+    """Refuse floats that no network can take, and say which will be clipped."""
+    if picture.pixels.dtype != np.float32:
+        return picture
+    low, high = float(picture.pixels.min()), float(picture.pixels.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageError("holds NaN or infinite values.", "Replace them first.")
+    if low < 0 or high > 1:
+        note = f"values outside 0..1 (found {low:.4g} to {high:.4g}) are clipped"
+        notes = (*picture.metadata.notes, note)
+        picture.metadata = replace(picture.metadata, notes=notes)
+    return picture

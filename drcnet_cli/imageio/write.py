@@ -1,0 +1,149 @@
+"""Writing: the format chosen, what it cannot hold refused or said, the file whole or absent."""
+
+import struct
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from drcnet_cli.atomic import atomic_write
+from drcnet_cli.errors import DrcnetError, ImageError, UsageError
+from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
+from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
+from drcnet_cli.imageio.picture import Metadata, Picture, rescale
+from drcnet_cli.imageio.png import COLOUR_CHUNKS
+
+_DEPTHS = {1: "8-bit", 2: "16-bit", 4: "floating point"}  # by bytes a value
+_STANDARD_GAMMA = (45455).to_bytes(4, "big")  # sRGB's, which every reader assumes
+
+
+def write_picture(
+    picture: Picture,
+    destination: Path | BinaryIO,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    strip_metadata: bool = False,
+) -> list[str]:
+    """Write a picture whole or not at all; give what reading and the format made it lose.
+
+    `format` ("jpg", "TIFF") decides, else the destination's name, else, for a stream, the format
+    that the picture was read in (PNG if that is not written). `quality` 1..100: JPEG (95, always
+    4:4:4), AVIF (90), WebP (lossless without it); other formats pass it over. `strip_metadata`
+    leaves out EXIF, XMP, resolution and text, but not the colour profile, without which colours
+    change.
+
+    Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
+    cannot hold the picture (alpha, size) or the file cannot be written.
+    """
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
+    writer = writer_for(_choose_format(picture, destination, format))
+    name = str(destination) if isinstance(destination, Path) else "The output"
+    if strip_metadata:
+        picture = replace(picture, metadata=_stripped(picture.metadata))
+    try:
+        fitted, notes = _fit(picture, writer)
+        _write(fitted, destination, writer.name, quality)
+    except UsageError:
+        raise
+    except DrcnetError as error:
+        raise ImageError(f"{name} {error.message}", error.hint) from error
+    except OSError as error:
+        raise ImageError(f"{name} cannot be written: {error.strerror or error}.") from error
+    except (ValueError, RuntimeError, struct.error) as error:
+        raise ImageError(f"{name} cannot be encoded as {writer.name}: {error}.") from error
+    return [*picture.metadata.notes, *notes]
+
+
+def _write(
+    picture: Picture, destination: Path | BinaryIO, format: str, quality: int | None
+) -> None:
+    if isinstance(destination, Path):
+        with atomic_write(destination) as temporary, temporary.open("wb") as file:
+            encode(picture, file, format, quality)
+        return
+    encoded = BytesIO()  # encoders seek, a stream need not
+    encode(picture, encoded, format, quality)
+    destination.write(encoded.getbuffer())
+
+
+def _choose_format(picture: Picture, destination: Path | BinaryIO, asked: str | None) -> str:
+    if asked is not None:
+        return parse_format(asked)
+    if isinstance(destination, Path):
+        return format_for(destination)
+    own = picture.metadata.format
+    return own if own and is_writable(own) else "PNG"
+
+
+def _stripped(metadata: Metadata) -> Metadata:
+    colour = tuple(chunk for chunk in metadata.png_chunks if chunk[0] in COLOUR_CHUNKS)
+    return replace(metadata, exif=None, xmp=None, dpi=None, png_chunks=colour)
+
+
+def _fit(picture: Picture, writer: Format) -> tuple[Picture, list[str]]:
+    """Give the picture as the format can hold it, and what was lost.
+
+    Raises ImageError for alpha or sides that it cannot hold.
+    """
+    if picture.alpha is not None and not writer.alpha:
+        raise ImageError(
+            f"would lose its transparency: {writer.name} holds none.", "Use --format png"
+        )
+    if max(picture.width, picture.height) > writer.longest_side:
+        raise ImageError(
+            f"would be {picture.width} x {picture.height} pixels; {writer.name} ends at "
+            f"{writer.longest_side} a side.",
+            "Use --format png",
+        )
+    notes = []
+    dtype = picture.pixels.dtype
+    if dtype not in writer.types:
+        deepest = writer.types[-1]
+        notes.append(
+            f"{_DEPTHS[dtype.itemsize]} reduced to {_DEPTHS[deepest.itemsize]}, "
+            f"the deepest that {writer.name} holds"
+        )
+        alpha = None if picture.alpha is None else rescale(picture.alpha, deepest)
+        picture = replace(picture, pixels=rescale(picture.pixels, deepest), alpha=alpha)
+    metadata, lost = _fit_metadata(picture, writer)
+    if lost:
+        notes.append(f"{writer.name} cannot hold {', '.join(lost)}: left out")
+    return replace(picture, metadata=metadata), notes
+
+
+def _fit_metadata(picture: Picture, writer: Format) -> tuple[Metadata, list[str]]:
+    """Give the metadata that the format can hold, and the names of what it cannot."""
+    metadata, lost = picture.metadata, []
+    jpeg = writer.name == "JPEG"
+    if metadata.exif and (not writer.exif or (jpeg and len(metadata.exif) > JPEG_EXIF_BYTES)):
+        metadata, lost = (
+            replace(metadata, exif=None),
+            [*lost, "EXIF" if not writer.exif else "EXIF of more than 64 kB"],
+        )
+    if metadata.xmp and (not writer.xmp or (jpeg and len(metadata.xmp) > JPEG_XMP_BYTES)):
+        metadata, lost = (
+            replace(metadata, xmp=None),
+            [*lost, "XMP" if not writer.xmp else "XMP of more than 64 kB"],
+        )
+    # A profile for gray says nothing about the RGB that some formats make of it.
+    becomes_rgb = picture.pixels.shape[2] == 1 and not writer.gray
+    if metadata.icc and (not writer.icc or (becomes_rgb and metadata.icc[16:20] == b"GRAY")):
+        metadata, lost = replace(metadata, icc=None), [*lost, "the ICC profile"]
+    if metadata.dpi and not writer.dpi:
+        metadata, lost = replace(metadata, dpi=None), [*lost, "the resolution"]
+    if metadata.png_chunks and writer.name != "PNG":
+        lost += _png_losses(metadata.png_chunks)
+        metadata = replace(metadata, png_chunks=())
+    return metadata, lost
+
+
+def _png_losses(chunks: tuple[tuple[bytes, bytes], ...]) -> list[str]:
+    """Name what is lost with PNG's own chunks; stating sRGB, the default, is no loss."""
+    kinds = {kind for kind, _ in chunks}
+    odd_gamma = any(kind == b"gAMA" and body != _STANDARD_GAMMA for kind, body in chunks)
+    lost = ["PNG text"] if kinds - COLOUR_CHUNKS else []
+    if b"cICP" in kinds or (odd_gamma and b"sRGB" not in kinds):
+        lost.append("PNG colour space")
+    return lost
