@@ -40,6 +40,15 @@ def hub_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE
 
 
+def share_processors() -> None:
+    """Let idle threads of torch sleep; has an effect only before torch is loaded.
+
+    They spin by default, which is hardly faster on an idle machine and nearly halves the speed on
+    a busy one. Who sets OMP_WAIT_POLICY decides.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def debug() -> bool:
     """Tell whether errors should show their traceback."""
     return os.environ.get("DRCNET_DEBUG", "").lower() in _TRUE

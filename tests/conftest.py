@@ -5,13 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from PIL import Image
+from drcnet_cli import settings
 
-from drcnet_cli.model.checkpoint import CheckpointInfo, save_checkpoint
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+settings.share_processors()  # before torch is loaded, as the command does
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from drcnet_cli.model.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
+from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

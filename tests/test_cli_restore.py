@@ -23,7 +23,7 @@ def leftovers(folder) -> list:
 
 
 def test_real_photographs_are_restored_by_the_bundled_checkpoints(drcnet, tmp_path):
-    for task, folder in (("denoise", "noisy"), ("derain", "rainy")):
+    for task, folder, least in (("denoise", "noisy", 8), ("derain", "rainy", 1)):
         result = drcnet("restore", "--task", task, EXAMPLES / folder, tmp_path / task)
         assert result.returncode == 0, result.stderr
         assert result.stdout == ""
@@ -34,7 +34,7 @@ def test_real_photographs_are_restored_by_the_bundled_checkpoints(drcnet, tmp_pa
             clean_path = EXAMPLES / "clean" / f"{source.stem}.jpg"
             clean = np.asarray(Image.open(clean_path).convert("RGB"), float)
             gain = 10 * np.log10(((before - clean) ** 2).mean() / ((after - clean) ** 2).mean())
-            assert gain > 3, f"{source.name}: {gain:.2f} dB"
+            assert gain > least, f"{source.name}: {gain:.2f} dB"
 
 
 def test_a_tree_is_mirrored_and_a_second_run_skips_it(drcnet, tmp_path, tiny_weights):
@@ -83,7 +83,7 @@ def test_one_bad_file_stops_nothing(drcnet, tmp_path, tiny_weights):
         (["in"], 2, "Only one path"),
         (["missing.png", "out.png"], 2, "missing.png"),
         (["in", "out", "--format", "png"], 2, "both be written"),
-        (["in", "out", "--tile", "100"], 2, "--tile 104"),
+        (["in", "out", "--tile", "100"], 2, "--tile 96"),
         (["in", "out", "--tile", "big"], 2, "--tile"),
         (["in", "out", "--batch", "0"], 2, "--batch"),
         (["in", "out", "--device", "tpu"], 2, "tpu"),

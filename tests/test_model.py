@@ -75,7 +75,7 @@ def test_reduced_precision_is_finite_on_a_megapixel(dtype):
     # 1024 x 1024 pixels are 16 times what float16 can count.
     x = torch.rand(1, 3, 1024, 1024)
     with torch.inference_mode(), torch.autocast("cpu", dtype=dtype):
-        output = small_net(width=4)(x)
+        output = small_net(width=2, depth=2)(x)  # float16 is slow on a CPU
     assert output.shape == x.shape
     assert torch.isfinite(output).all()
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli import __version__
-from drcnet_cli.cli import convert, doctor, output, restore, weights
+from drcnet_cli import __version__, settings
+from drcnet_cli.cli import convert, degrade, doctor, output, restore, weights
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("restore")(restore.restore)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
+app.command("degrade")(degrade.degrade)
 app.add_typer(weights.app, name="weights")
 
 
@@ -44,6 +45,7 @@ def root(
 
 def main() -> None:
     """Run the command line; never returns."""
+    settings.share_processors()
     try:
         app(standalone_mode=True)
     except DrcnetError as error:

@@ -73,14 +73,16 @@ def peak_value(dtype: np.dtype) -> float:
 
 
 def to_unit(pixels: np.ndarray) -> np.ndarray:
-    """Turn H x W x 1 or 3 into float32 3 x H x W in [0, 1]; gray is repeated, floats are clipped.
+    """Turn H x W x 1 or 3 into float32 3 x H x W in [0, 1]; gray is repeated.
 
-    Exact for integers: `from_unit` gives back the same values.
+    Exact for integers: `from_unit` gives back the same values. Floats pass as they are: readers clip
+    them to [0, 1], and a benchmark's unclipped noise must reach the network.
     """
     planes = np.moveaxis(pixels, -1, 0)
     unit = np.empty((3, *pixels.shape[:2]), np.float32)
     if pixels.dtype == np.float32:
-        return np.clip(planes, 0, 1, out=unit)
+        unit[...] = planes
+        return unit
     return np.divide(planes, _PEAKS[pixels.dtype], out=unit, dtype=np.float32)
 
 

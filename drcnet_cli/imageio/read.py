@@ -155,7 +155,7 @@ def _depth_note(data: bytes) -> str:
 
 
 def _without_surprises(picture: Picture) -> Picture:
-    """Refuse floats that no network can take, and say which will be clipped."""
+    """Refuse floats that no network can take; clip those outside [0, 1], and say so."""
     if picture.pixels.dtype != np.float32:
         return picture
     low, high = float(picture.pixels.min()), float(picture.pixels.max())
@@ -163,6 +163,7 @@ def _without_surprises(picture: Picture) -> Picture:
         raise ImageError("holds NaN or infinite values.", "Replace them first.")
     if low < 0 or high > 1:
         note = f"values outside 0..1 (found {low:.4g} to {high:.4g}) are clipped"
+        np.clip(picture.pixels, 0, 1, out=picture.pixels)
         notes = (*picture.metadata.notes, note)
         picture.metadata = replace(picture.metadata, notes=notes)
     return picture

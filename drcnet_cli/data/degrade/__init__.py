@@ -5,7 +5,7 @@ generator state gives the same bits. For ranges of your own, call the functions 
 `camera`, `rain` and `blur` with their parameter dataclasses.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -17,16 +17,25 @@ from drcnet_cli.data.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 
 __all__ = ["DEGRADATIONS", "KINDS", "Degradation", "Degraded", "Streaks", "degrade"]
 
-Degradation = Callable[[Array, np.random.Generator, Streaks], Degraded]
+
+class Degradation(Protocol):
+    """One kind: degrades an image with random numbers; only rain makes use of `streaks`."""
+
+    def __call__(
+        self, image: Array, rng: np.random.Generator, streaks: Streaks = (), /
+    ) -> Degraded:
+        """Give the pair."""
+        ...
+
 
 DEGRADATIONS: dict[str, Degradation] = {
-    "noise": lambda image, rng, streaks: add_noise(image, rng),
-    "gaussian": lambda image, rng, streaks: add_gaussian_noise(image, rng),
-    "camera": lambda image, rng, streaks: add_camera_noise(image, rng),
+    "noise": lambda image, rng, streaks=(): add_noise(image, rng),
+    "gaussian": lambda image, rng, streaks=(): add_gaussian_noise(image, rng),
+    "camera": lambda image, rng, streaks=(): add_camera_noise(image, rng),
     "rain": add_mixed_rain,
-    "rain-light": lambda image, rng, streaks: add_rain(image, rng, LIGHT, streaks),
-    "rain-heavy": lambda image, rng, streaks: add_rain(image, rng, HEAVY, streaks),
-    "blur": lambda image, rng, streaks: add_blur(image, rng),
+    "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),
+    "rain-heavy": lambda image, rng, streaks=(): add_rain(image, rng, HEAVY, streaks),
+    "blur": lambda image, rng, streaks=(): add_blur(image, rng),
 }
 
 # The first kind of each task is its mix, and the default.

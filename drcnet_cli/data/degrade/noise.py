@@ -17,7 +17,7 @@ class GaussianParams:
     """
 
     sigma: Range = (0.0, 55.0)
-    clip_share: float = 1.0
+    clip_share: float = 0.5
 
 
 @dataclass(frozen=True)
