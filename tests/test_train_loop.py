@@ -216,3 +216,30 @@ def test_the_average_forgets_the_beginning_and_follows():
     exact = WeightAverage(DRCNet(DRCNetConfig(2, 1)), 0.0)
     exact.update(network, 1)
     assert all(torch.equal(w, torch.ones_like(w)) for w in exact.network.parameters())
+
+
+def vgg_file(folder):
+    """Write random weights in the form of torchvision's VGG19."""
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128)}
+    torch.manual_seed(0)
+    state = {}
+    for number, (channels_out, channels_in) in shapes.items():
+        scale = (2 / (9 * channels_in)) ** 0.5
+        state[f"features.{number}.weight"] = torch.randn(channels_out, channels_in, 3, 3) * scale
+        state[f"features.{number}.bias"] = torch.zeros(channels_out)
+    torch.save(state, folder / "vgg.pth")
+    return str(folder / "vgg.pth")
+
+
+@pytest.mark.parametrize("contrastive", ["intra", "extra", "released"])
+def test_contrast_adds_to_the_loss(clean, tmp_path, contrastive):
+    settings = {"steps": 2, "negatives": 2, "vgg": vgg_file(tmp_path)}
+    train(tiny(clean, tmp_path / "plain", **settings))
+    train(tiny(clean, tmp_path / "more", **settings, contrastive=contrastive, alpha=0.5))
+    plain, more = losses(tmp_path / "plain"), losses(tmp_path / "more")
+    # A new network gives the degraded image back, whose contrast is positive.
+    assert more[0] > plain[0] + 1e-3
+    assert all(np.isfinite(more))
+    # By default the weight is the published one, which is small.
+    train(tiny(clean, tmp_path / "published", **settings, contrastive=contrastive))
+    assert plain[0] < losses(tmp_path / "published")[0] < more[0]

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_helpers import flags, photographs, start_training, tiny
 
-from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.errors import CheckpointFormatError, DrcnetError, UsageError
 from drcnet_cli.model.checkpoint import load_checkpoint
 from drcnet_cli.train import loop, run
 from drcnet_cli.train.loop import train
-from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, load_state
+from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state
 
 STEPS = 60
 
@@ -102,7 +102,9 @@ def test_a_process_killed_and_resumed_ends_with_the_same_weights(clean, tmp_path
         time.sleep(0.005)
     disturbed.send_signal(signal.SIGKILL)
     disturbed.communicate()
-    assert 5 <= load_state(cut / STATE_NAME).progress.step < STEPS
+    state = find_state(cut)
+    assert state is not None
+    assert 5 <= load_state(state).progress.step < STEPS
     resumed = start_training(*flags(**values, out=cut))
     for process in (undisturbed, resumed):
         _, errors = process.communicate(timeout=60)
@@ -177,7 +179,7 @@ def test_a_failed_save_leaves_the_states_as_they_were(clean, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run, "save_state", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DrcnetError, match="No space"):
         train(tiny(clean, tmp_path, steps=4, save_every="1"))
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
     assert not list(tmp_path.glob("*.tmp"))

@@ -41,11 +41,14 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
 
     with TrainProgress(quiet) as progress:
         result = run(config, progress)
-    if as_json and result.main:
-        print_json({**asdict(result), "final": result.final and str(result.final)})
+    if result.main:
+        if as_json:
+            print_json({**asdict(result), "final": result.final and str(result.final)})
+        if not quiet:
+            note(
+                f"Done: {result.final}"
+                if result.final
+                else "Interrupted, and saved: the same command goes on from here."
+            )
     if result.interrupted:
-        if result.main:
-            note("Interrupted; saved. The same command goes on from here.")
         raise typer.Exit(EXIT_INTERRUPTED)
-    if result.main and not as_json:
-        note(f"Done: {result.final}")

@@ -1,0 +1,58 @@
+"""`drcnet data`: make training data ready."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drcnet_cli.cli.options import JsonOption, QuietOption
+from drcnet_cli.cli.output import note, print_json, stderr_console
+from drcnet_cli.errors import EXIT_SOME_FAILED
+
+app = typer.Typer(help="Make training data ready.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Make training data ready."""
+
+
+@app.command("prepare")
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="SRC", show_default=False)],
+    destination: Annotated[Path, typer.Argument(metavar="DST", show_default=False)],
+    size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 512,
+    stride: Annotated[int, typer.Option(help="Pixels from one crop to the next.")] = 384,
+    shrink: Annotated[
+        int, typer.Option(help="Shrink by this number first: 2 frees JPEGs of their faint noise.")
+    ] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace crops in DST.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut the pictures of a folder into crops (PNG) that training reads fast.
+
+    For pairs, run it on both folders with the same sizes: the crops' names match again.
+    """
+    from rich.progress import Progress
+
+    from drcnet_cli.data.crops import CropPlan, prepare_folder
+
+    with Progress(console=stderr_console(), disable=quiet, transient=True) as progress:
+        bar = progress.add_task(source.name)
+        result = prepare_folder(
+            source,
+            destination,
+            CropPlan(size, stride, shrink),
+            overwrite=overwrite,
+            on_picture=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    for error in result.failed:
+        note(f"Left out: {error.message}")
+    if as_json:
+        print_json({**asdict(result), "failed": [error.message for error in result.failed]})
+    elif not quiet:
+        note(f"{result.pictures} pictures: {result.written} crops in {destination}")
+    if result.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)

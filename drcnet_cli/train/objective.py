@@ -1,0 +1,40 @@
+"""The function that is minimised, made from a configuration."""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.losses import (
+    DEFAULT_ALPHA,
+    ContrastiveKind,
+    StageKind,
+    make_contrastive,
+    stage_loss,
+)
+from drcnet_cli.train.vgg import load_vgg
+
+
+class Objective:
+    """Both stages' distances to the clean image, plus `alpha` times a contrastive term."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self._kind: StageKind = cast(StageKind, config.loss)
+        self._stage1_weight = config.stage1_weight
+        contrast = cast(ContrastiveKind, config.contrastive)
+        self._alpha = DEFAULT_ALPHA[contrast] if config.alpha < 0 else config.alpha
+        self._criterion: nn.Module | None = None
+        if contrast != "none" and self._alpha:
+            features = load_vgg(Path(config.vgg) if config.vgg else None).place(device)
+            self._criterion = make_contrastive(
+                contrast, features, n=config.negatives, knots=config.knots or None
+            ).to(device)
+
+    def __call__(self, image1: Tensor, image2: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
+        """Give the loss, a scalar, of N x 3 x H x W images in [0, 1]."""
+        loss = stage_loss(image1, image2, clean, self._kind, stage1_weight=self._stage1_weight)
+        if self._criterion is not None:
+            loss = loss + self._alpha * self._criterion(image2, clean, degraded)
+        return loss
