@@ -75,8 +75,8 @@ def peak_value(dtype: np.dtype) -> float:
 def to_unit(pixels: np.ndarray) -> np.ndarray:
     """Turn H x W x 1 or 3 into float32 3 x H x W in [0, 1]; gray is repeated.
 
-    Exact for integers: `from_unit` gives back the same values. Floats pass as they are: readers clip
-    them to [0, 1], and a benchmark's unclipped noise must reach the network.
+    Exact for integers: `from_unit` gives back the same values. Floats pass as they are: readers
+    clip them to [0, 1], and a benchmark's unclipped noise must reach the network.
     """
     planes = np.moveaxis(pixels, -1, 0)
     unit = np.empty((3, *pixels.shape[:2]), np.float32)
