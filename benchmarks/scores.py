@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--ensemble", action="store_true")
     parser.add_argument("--limit", type=int, help="only the first N images")
     parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     chosen = args.sets or [n for n, b in BENCHMARKS.items() if (args.root / b.folder).is_dir()]
     if unknown := sorted(set(chosen) - set(BENCHMARKS)):
         sys.exit(f"Unknown set {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
