@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from drcnet_cli.imageio import read_picture
 
 from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.imageio import read_picture
 from drcnet_cli.infer import Tiling
 from drcnet_cli.metrics import psnr
 

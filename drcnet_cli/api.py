@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
@@ -15,9 +16,6 @@ from drcnet_cli.imageio import picture_from_image, picture_to_image
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.weights.fetch import resolve
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Array = NDArray[Any]
 
@@ -38,17 +36,18 @@ def load_model(
 
     Raises WeightsError if the checkpoint is not to be had, DeviceError for an unknown device.
     """
+    # Checked first: a wrong name should cost no download, nor wait for the first image.
+    where = choose_device(device or "auto")
+    choose_dtype(dtype or "auto", where)
     path = resolve(name_task_or_path, hub_repo=hub_repo, offline=offline).path
     network, info = load_checkpoint(path)
-    where = choose_device(device or "auto")
-    choose_dtype(dtype or "auto", where)  # raises now rather than at the first image
     network.info = info  # type: ignore[assignment]
     network.dtype_name = dtype or "auto"  # type: ignore[assignment]
     return network.to(where)
 
 
 def restore_image(
-    image: "Array | Image",
+    image: Array | Image,
     *,
     task: str | None = None,
     model: str | Path | nn.Module | None = None,
@@ -56,7 +55,7 @@ def restore_image(
     overlap: int | None = None,
     batch: int | None = None,
     ensemble: bool = False,
-) -> "Array | Image":
+) -> Array | Image:
     """Restore one image: the same kind, shape and type back.
 
     `image`: H x W x 3 or H x W, uint8, uint16 or floating in [0, 1], or a Pillow image (its alpha
@@ -64,10 +63,12 @@ def restore_image(
     names the default checkpoint. `tile`, `overlap` in pixels (None: the checkpoint's; tile 0: the
     whole image), `batch` in tiles (None: what memory allows).
 
-    Raises UsageError for an image of another kind, and what `load_model` raises.
+    Raises UsageError for an image of another kind or a model made for another task, and what
+    `load_model` raises.
     """
     restorer = make_restorer(_network(task, model), Tiling(tile, overlap, batch), ensemble)
-    if not isinstance(image, np.ndarray):
+    check_task(restorer.info, task)
+    if isinstance(image, Image):
         picture = picture_from_image(image)
         picture.pixels = restorer.restore(picture.pixels)
         return picture_to_image(picture)
@@ -123,8 +124,22 @@ def make_restorer(
     )
 
 
+def check_task(info: CheckpointInfo, task: str | None) -> None:
+    """Raise UsageError if a checkpoint says that it is made for another task than the one named."""
+    if task is not None and info.task not in (None, task):
+        raise UsageError(
+            f"{info.name or 'The checkpoint'} is made for {info.task}, not for {task}.",
+            "Leave out either the task or the checkpoint.",
+        )
+
+
 def _check_array(image: Array) -> Array:
     """Give H x W x C of a kind that the restorer takes; raise UsageError for any other."""
+    if not isinstance(image, np.ndarray):
+        raise UsageError(
+            f"An image of type {type(image).__name__} cannot be restored.",
+            "Give a NumPy array or a Pillow image.",
+        )
     pixels = image[..., None] if image.ndim == 2 else image
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
         raise UsageError(

@@ -16,6 +16,7 @@ from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.tiling import (
+    MULTIPLE,
     SMALLEST_TILE,
     RowBlender,
     TilePlan,
@@ -82,6 +83,7 @@ class Restorer:
     ) -> None:
         tiling = tiling or Tiling()
         self.tile, self.overlap = tiling.settle(info)
+        self._own_tile, _ = Tiling().settle(info)
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.info = info
         self.device = device
@@ -91,6 +93,7 @@ class Restorer:
         self._batch_limit: int | None = None  # set when memory ran out
         self._inner_tile: int | None = None  # set when a single tile did not fit
         self._unchecked = check_dtype and dtype != torch.float32
+        self._overflowed = False  # and said so
         self._notify = notify
 
     def describe(self) -> str:
@@ -109,8 +112,7 @@ class Restorer:
         `on_progress` gets the share of the image that each batch of tiles completes. Raises
         MemoryExhaustedError, NonFiniteError.
         """
-        height, width = pixels.shape[:2]
-        plan = plan_tiles(height, width, self.tile, self.overlap)
+        plan = self._plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)
 
         def keep(top: int, rows: np.ndarray) -> None:
@@ -123,6 +125,13 @@ class Restorer:
         for done in self._restore_plan(plan, read, keep):
             on_progress(done / len(plan))
         return restored
+
+    def _plan(self, height: int, width: int) -> TilePlan:
+        """Cut the image; a tile far beyond it would be mostly padding, dearly computed."""
+        enough = max(-(-max(height, width) // MULTIPLE) * MULTIPLE, self._own_tile)
+        if self.tile > enough:  # one tile, so nothing overlaps
+            return plan_tiles(height, width, enough, 0)
+        return plan_tiles(height, width, self.tile, self.overlap)
 
     def _restore_plan(
         self,
@@ -219,21 +228,23 @@ class Restorer:
             return restored.clamp_(0, 1).cpu().numpy()
 
     def _redo_in_float32(self, batch: Tensor) -> Tensor:
-        self._notify(f"A tile overflowed in {dtype_name(self.dtype)}: redone in float32.")
         restored = self._forward(batch, torch.float32)
         if not torch.isfinite(restored).all():
             raise NonFiniteError(
                 "The network gave values that are not finite, in float32 too.",
                 "The checkpoint may be damaged: drcnet weights verify",
             )
+        if not self._overflowed:
+            self._overflowed = True
+            self._notify(f"Tiles that overflow in {dtype_name(self.dtype)} are redone in float32.")
         return restored
 
     def _check_dtype(self, batch: Tensor) -> None:
         """Fall back to float32 if this checkpoint's reduced-precision result differs visibly."""
-        self._unchecked = False
         with torch.inference_mode():
             reduced = self._forward(batch, self.dtype).clamp(0, 1)
             exact = self._forward(batch, torch.float32).clamp(0, 1)
+        self._unchecked = False  # only now: where memory ran out above, a smaller tile is checked
         error = (reduced - exact).square().mean().item()
         if not error <= 10 ** (-BFLOAT16_MIN_PSNR / 10):  # NaN counts as different
             self._notify(f"{dtype_name(self.dtype)} is too coarse here: computing in float32.")

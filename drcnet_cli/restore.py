@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.files import Job
-from drcnet_cli.imageio import Picture, read_picture, write_picture
-from drcnet_cli.infer import Restorer
+from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
 
+if TYPE_CHECKING:
+    from drcnet_cli.infer import Restorer  # loads torch, which listing a plan needs not
+
+STREAM = Path("-")  # standard input or output, in the job of `restore_stream` only
 READ_AHEAD = 2  # pictures
 WRITERS = 2
 PENDING_WRITES = 2  # pictures
@@ -40,7 +43,7 @@ class Outcome:
     """What became of one file; `error` is None where it was restored.
 
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
-    losses that the output's format made necessary.
+    losses that the output's format made necessary. `status` where there is no error.
     """
 
     job: Job
@@ -48,13 +51,14 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: DrcnetError | None = None
+    status: Literal["restored", "skipped", "planned"] = "restored"
 
     def record(self) -> dict[str, Any]:
         """Give the JSON record of this file."""
         return {
             "input": str(self.job.source),
             "output": str(self.job.destination),
-            "status": "failed" if self.error else "restored",
+            "status": "failed" if self.error else self.status,
             "megapixels": round(self.megapixels, 6),
             "seconds": round(self.seconds, 4),
             "notes": list(self.notes),
@@ -105,7 +109,7 @@ class _Gate:
 
 
 def restore_files(
-    jobs: Sequence[Job], restorer: Restorer, options: WriteOptions, watch: Watch | None = None
+    jobs: Sequence[Job], restorer: "Restorer", options: WriteOptions, watch: Watch | None = None
 ) -> list[Outcome]:
     """Restore every job and give its outcome; only errors of this package's are kept from rising.
 
@@ -125,7 +129,7 @@ def restore_files(
                 watch.finished(outcomes[-1])
 
     with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
-        for job, future in _read_ahead(jobs, readers, gate):
+        for job, future in _read_ahead(jobs, readers, options, gate):
             started = time.perf_counter()
             picture = future.result()
             watch.waited += time.perf_counter() - started
@@ -135,36 +139,25 @@ def restore_files(
                 watch.finished(outcome)
                 _give_back(gate, picture)
             else:
-                pending.add(writers.submit(_write, outcome, restored, options, gate))
+                target = job.destination
+                pending.add(writers.submit(_write, outcome, restored, target, options, gate))
             del picture, restored  # the pools may now hold the only references
             collect(PENDING_WRITES)
         collect(0)
     return outcomes
 
 
-def restore_stream(
-    source: str, destination: str, restorer: Restorer, options: WriteOptions, *, overwrite: bool
-) -> tuple[str, ...]:
-    """Restore one image where either path may be `-` (standard input, output); give its notes.
-
-    Raises ImageError, and UsageError where the destination is a file that exists already.
-    """
-    target = Path(destination)
-    if destination != "-" and target.exists() and not overwrite:
-        raise UsageError(f"{destination} exists already.", "Use --overwrite to replace it")
-    picture = read_picture(BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source))
-    restored = replace(picture, pixels=restorer.restore(picture.pixels))
-    encoded = BytesIO()
-    notes = write_picture(
-        restored,
-        encoded if destination == "-" else target,
-        format=options.format,
-        quality=options.quality,
-        strip_metadata=options.strip_metadata,
-    )
-    sys.stdout.buffer.write(encoded.getvalue())
+def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
+    """Restore one image where either path may be `STREAM`; give its outcome."""
+    gate = _Gate(BYTES_IN_FLIGHT)
+    source = BytesIO(sys.stdin.buffer.read()) if job.source == STREAM else job.source
+    outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
+    if restored is None:
+        return outcome
+    target = sys.stdout.buffer if job.destination == STREAM else job.destination
+    outcome = _write(outcome, restored, target, options, gate)
     sys.stdout.buffer.flush()
-    return tuple(notes)
+    return outcome
 
 
 @contextmanager
@@ -179,27 +172,36 @@ def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
 
 
 def _read_ahead(
-    jobs: Sequence[Job], readers: ThreadPoolExecutor, gate: _Gate
+    jobs: Sequence[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
 ) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
     """Give each job with its picture to come, a few read in advance."""
     queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []
     for job in jobs:
-        queue.append((job, readers.submit(_read, job.source, gate)))
+        queue.append((job, readers.submit(_read_job, job, options, gate)))
         if len(queue) > READ_AHEAD:
             yield queue.pop(0)
     while queue:
         yield queue.pop(0)
 
 
-def _read(path: Path, gate: _Gate) -> "Picture | DrcnetError":
+def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
+    """Read a job's picture unless its output's name (`a.gif`) could not be written anyway."""
+    try:
+        format_for(job.destination, options.format)
+    except UsageError as error:
+        return error
+    return _read(job.source, gate)
+
+
+def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
     """Read one picture; an error is a value here, to be reported in the file's turn."""
     gate.pass_through()
     try:
-        picture = read_picture(path)
+        picture = read_picture(source)
     except DrcnetError as error:
         return error
     except MemoryError:
-        return ImageError(f"{path} is too large for this machine's memory.")
+        return _too_large(source)
     gate.take(picture.pixels.nbytes)
     return picture
 
@@ -210,7 +212,7 @@ def _give_back(gate: _Gate, picture: "Picture | DrcnetError") -> None:
 
 
 def _compute(
-    job: Job, picture: "Picture | DrcnetError", restorer: Restorer, watch: Watch
+    job: Job, picture: "Picture | DrcnetError", restorer: "Restorer", watch: Watch
 ) -> tuple[Outcome, Picture | None]:
     """Restore one picture; give its outcome so far, and the result unless it failed."""
     if isinstance(picture, DrcnetError):
@@ -224,23 +226,37 @@ def _compute(
     except ImageError as error:
         named = ImageError(f"{job.source}: {error.message}", error.hint)
         return replace(outcome, error=named), None
+    except MemoryError:
+        return replace(outcome, error=_too_large(job.source)), None
     seconds = time.perf_counter() - started
     return replace(outcome, seconds=seconds), replace(picture, pixels=pixels)
 
 
-def _write(outcome: Outcome, picture: Picture, options: WriteOptions, gate: _Gate) -> Outcome:
+def _too_large(source: object) -> ImageError:
+    return ImageError(f"{source} is too large for this machine's memory.")
+
+
+def _write(
+    outcome: Outcome,
+    picture: Picture,
+    target: Path | BinaryIO,
+    options: WriteOptions,
+    gate: _Gate,
+) -> Outcome:
     """Encode and write one result."""
     destination = outcome.job.destination
     try:
         notes = write_picture(
             picture,
-            destination,
+            target,
             format=options.format,
             quality=options.quality,
             strip_metadata=options.strip_metadata,
         )
     except DrcnetError as error:
         return replace(outcome, error=error)
+    except MemoryError:
+        return replace(outcome, error=_too_large(destination))
     except OSError as error:
         reason = error.strerror or str(error)
         return replace(outcome, error=ImageError(f"{destination} cannot be written: {reason}."))

@@ -7,7 +7,8 @@
 | `DRCNET_DEBUG`    | `1`: show the traceback of an error                   | off              |
 
 `HF_ENDPOINT` (mirror), `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables are read by
-`huggingface_hub` itself and mean there what its documentation says.
+`huggingface_hub` itself and mean there what its documentation says. `OMP_NUM_THREADS` is torch's
+number of threads; where it is not set, training by the clock may use fewer than there are cores.
 """
 
 import os
@@ -47,6 +48,11 @@ def share_processors() -> None:
     a busy one. Who sets OMP_WAIT_POLICY decides.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def threads_given() -> bool:
+    """Tell whether the environment says how many threads torch shall use."""
+    return "OMP_NUM_THREADS" in os.environ
 
 
 def debug() -> bool:

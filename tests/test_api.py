@@ -9,7 +9,7 @@ from PIL import Image
 
 import drcnet_cli
 from drcnet_cli import load_model, restore_image
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import DeviceError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,8 @@ def test_pillow_images_keep_their_kind(model, mode):
         np.zeros((4, 4, 3), np.int64),
         np.full((4, 4, 3), 2.0),
         np.full((4, 4), np.nan),
+        [[0.5]],
+        "photo.png",
     ],
 )
 def test_other_arrays_are_refused(model, image):
@@ -65,6 +67,16 @@ def test_other_arrays_are_refused(model, image):
 def test_neither_task_nor_model_is_refused():
     with pytest.raises(UsageError, match="task"):
         restore_image(photograph())
+
+
+def test_a_model_made_for_another_task_is_refused():
+    with pytest.raises(UsageError, match="made for derain"):
+        restore_image(photograph(), task="denoise", model="drcnet-s-derain")
+
+
+def test_a_wrong_device_costs_no_download():
+    with pytest.raises(DeviceError):
+        load_model("no-such-checkpoint", device="tpu")
 
 
 def test_a_task_names_its_default_checkpoint():

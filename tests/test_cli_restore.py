@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_one_bad_file_stops_nothing(drcnet, tmp_path, tiny_weights):
         (["in", "out", "--dtype", "int8"], 2, "int8"),
         (["in", "out", "--format", "docx"], 2, "docx"),
         (["in", "out", "--model", "nonsense"], 2, "both name a checkpoint"),
+        (["in/a.png", "out"], 2, "out/"),
+        (["in/a.png", "out.gif"], 2, ".gif"),
+        (["in/a.png", "out.jpg", "--format", "png"], 2, "out.png"),
+        (["-", "out.jpg", "--format", "png"], 2, "out.png"),
+        (["-", "in"], 2, "is a folder"),
+        (["-", "in/a.png"], 2, "--overwrite"),
+        (["in/a.png", "-", "--json"], 2, "--json"),
+        (["in/a.png", "in/a.jpg", "-"], 2, "takes one image"),
     ],
 )
 def test_wrong_calls_are_refused_before_any_work(
@@ -112,6 +121,7 @@ def test_wrong_calls_are_refused_before_any_work(
         (["--task", "deblur", "in", "out"], 3, "--weights"),
         (["--model", "nonsense", "in", "out"], 3, "nonsense"),
         (["--weights", "in/a.png", "in", "out"], 3, "safetensors"),
+        (["--task", "denoise", "--model", "drcnet-s-derain", "in", "out"], 2, "made for derain"),
     ],
 )
 def test_a_checkpoint_that_is_not_to_be_had_is_explained(arguments, code, said, drcnet, tmp_path):
@@ -156,6 +166,58 @@ def test_standard_input_and_output(drcnet, tmp_path, tiny_weights):
     assert (restored.format, restored.size) == ("PNG", (56, 40))
 
 
+def test_a_stream_into_a_file_has_its_record(drcnet, tmp_path, tiny_weights):
+    picture = save_photograph(tmp_path / "a.png").read_bytes()
+    for sent, code, status in ((picture, 0, "restored"), (b"<html>", 1, "failed")):
+        result = drcnet(
+            "restore", "-w", tiny_weights, "-", "b.png", "--json", "--overwrite",
+            input=sent, text=False, encoding=None,
+        )  # fmt: skip
+        assert result.returncode == code, result.stderr
+        record = json.loads(result.stdout)
+        assert (record["input"], record["output"], record["status"]) == ("-", "b.png", status)
+    listed = drcnet("restore", "-w", tiny_weights, "-", "c.png", "--dry-run")
+    assert listed.stdout == "planned\t-\tc.png\n"
+
+
+def test_every_record_has_the_same_fields(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "in" / "a.png")
+    save_photograph(tmp_path / "out" / "a.png")
+    save_photograph(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "c.png").write_bytes(b"x")
+    Image.fromarray(photograph()).save(tmp_path / "in" / "d.gif")
+    call = ("restore", "-w", tiny_weights, "in", "out", "--json")
+    planned, done = (
+        [json.loads(line) for line in drcnet(*call, *more).stdout.splitlines()]
+        for more in (["--dry-run"], [])
+    )
+    assert [record["status"] for record in planned] == ["planned"] * 3 + ["skipped"]
+    status = {Path(record["input"]).name: record["status"] for record in done}
+    assert status == {"a.png": "skipped", "b.png": "restored", "c.png": "failed", "d.gif": "failed"}
+    assert len({tuple(record) for record in planned + done}) == 1
+
+
+def test_finding_no_image_is_said(drcnet, tmp_path, tiny_weights):
+    (tmp_path / "in").mkdir()
+    for more in ((), ("--dry-run",)):
+        result = drcnet("restore", "-w", tiny_weights, "in", "out", *more)
+        assert result.returncode == 0
+        assert "No images found." in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_are_reported(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "a.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "in" / os.fsdecode(b"\xff\xe9.png"))
+    strict = environment(tmp_path, PYTHONIOENCODING="utf-8:strict")
+    for more in (("--dry-run",), ("--dry-run", "--json"), ("--json",)):
+        result = drcnet("restore", "-w", tiny_weights, "in", "out", *more, env=strict)
+        assert result.returncode == 0, result.stderr
+        assert "\\udcff" in result.stdout
+    assert os.fsencode(json.loads(result.stdout)["output"]).endswith(b"\xff\xe9.png")
+
+
 def test_format_changes_every_output(drcnet, tmp_path, tiny_weights):
     save_photograph(tmp_path / "in" / "a.png")
     save_photograph(tmp_path / "in" / "b.bmp")
@@ -170,8 +232,9 @@ def test_quiet_says_nothing(drcnet, tmp_path, tiny_weights):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent otherwise there")
-def test_an_interrupted_run_leaves_whole_files_and_goes_on(tmp_path, drcnet):
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_whole_files_and_goes_on(sent, tmp_path, drcnet):
     for index in range(12):
         save_photograph(tmp_path / "in" / f"{index:02}.png", height=300, width=400, seed=index)
     call = ("restore", "--task", "denoise", "in", "out")
@@ -181,7 +244,7 @@ def test_an_interrupted_run_leaves_whole_files_and_goes_on(tmp_path, drcnet):
     deadline = time.monotonic() + 60
     while not (tmp_path / "out" / "01.png").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Interrupted" in stderr

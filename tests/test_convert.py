@@ -140,6 +140,25 @@ def test_an_output_is_not_replaced_unasked(tmp_path):
     assert read_info(out).config.width == 8
 
 
+def test_a_refusal_names_the_file(released, tmp_path):
+    source = broken("another network", released, tmp_path / "in.pth")
+    with pytest.raises(CheckpointFormatError, match=r"in\.pth"):
+        convert_file(source, tmp_path / "out.safetensors")
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        convert_file(GOLDEN, tmp_path / "file" / "out.safetensors")
+
+
+def test_a_patch_that_could_not_be_loaded_is_not_written(tmp_path):
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(CheckpointFormatError, match="training_patch"):
+        convert_file(GOLDEN, out, training_patch=4)
+    assert not out.exists()
+
+
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"out\.safetensors"):
         convert_file(GOLDEN, tmp_path / "out.pth")

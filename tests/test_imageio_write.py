@@ -177,8 +177,17 @@ def test_format_follows_name_then_input(tmp_path):
     assert read(written(read(PALETTE_GIF))[0]).metadata.format == "PNG"
     write_picture(picture, tmp_path / "A.TIF")
     assert read_picture(tmp_path / "A.TIF").metadata.format == "TIFF"
-    write_picture(picture, tmp_path / "a.jpg", format="png")
-    assert read_picture(tmp_path / "a.jpg").metadata.format == "PNG"
+    for name in ("scan", "scan.0001", "a.PNG"):
+        write_picture(picture, tmp_path / name, format="png")
+        assert read_picture(tmp_path / name).metadata.format == "PNG"
+    write_picture(picture, tmp_path / "a.jpeg", format="jpg")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.gif"])
+def test_a_name_that_would_lie_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match=r"a\.png"):
+        write_picture(Picture(RGB8), tmp_path / name, format="png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_of_formats():

@@ -89,6 +89,14 @@ def test_the_network_never_sees_more_than_a_batch():
     assert max(np.prod(shape) for shape in network.shapes) <= 4 * 3 * 32 * 32
 
 
+@pytest.mark.parametrize(("shape", "side"), [((20, 30), 64), ((100, 70), 104)])
+def test_a_tile_far_beyond_the_image_is_not_computed(shape, side):
+    network = Recorder()
+    pixels = picture(*shape)
+    assert np.array_equal(restorer(network, tiling=Tiling(10**9, 8)).restore(pixels), pixels)
+    assert network.shapes == [(1, 3, side, side)]
+
+
 def test_default_tile_is_the_training_patch():
     assert restorer(nn.Identity()).tile == 64
     unknown = CheckpointInfo(INFO.config)
@@ -158,8 +166,10 @@ def test_a_tile_that_overflows_is_redone_in_float32():
     made = restorer(
         Recorder(overflow), tiling=Tiling(32, 0, 4), dtype=torch.bfloat16, notify=notes.append
     )
-    assert np.array_equal(made.restore(pixels), pixels)
-    assert any("float32" in text for text in notes)
+    for _ in range(3):
+        assert np.array_equal(made.restore(pixels), pixels)
+    assert len(notes) == 1  # four tiles in a batch, three images: said once
+    assert "float32" in notes[0]
 
 
 def test_values_that_stay_non_finite_are_a_typed_error():
@@ -175,6 +185,9 @@ def test_a_coarse_bfloat16_falls_back_to_float32():
     made = restorer(Recorder(coarse), dtype=torch.bfloat16, check_dtype=True)
     assert np.array_equal(made.restore(pixels), pixels)
     assert made.dtype == torch.float32
+    starved = restorer(Recorder(coarse, room=3 * 32**2), dtype=torch.bfloat16, check_dtype=True)
+    assert np.array_equal(starved.restore(pixels), pixels)
+    assert starved.dtype == torch.float32  # checked although the first try ran out of memory
     kept = restorer(Recorder(), dtype=torch.bfloat16, check_dtype=True)
     kept.restore(pixels)
     assert kept.dtype == torch.bfloat16

@@ -162,6 +162,40 @@ def test_running_out_of_host_memory_while_reading_fails_one_file(tmp_path, monke
     assert isinstance(failed[0].error, ImageError)
 
 
+def test_running_out_of_host_memory_later_fails_one_file(tmp_path, monkeypatch):
+    write = restore.write_picture
+
+    def huge(picture, destination, **options):
+        if destination.name == "2.png":
+            raise MemoryError
+        return write(picture, destination, **options)
+
+    made = make_restorer()
+    restored = made.restore
+    monkeypatch.setattr(restore, "write_picture", huge)
+    monkeypatch.setattr(made, "restore", lambda *a: calls.pop()() or restored(*a))
+    calls = [lambda: None, lambda: None, no_memory, lambda: None]
+    outcomes = restore_files(make_jobs(tmp_path, 4), made, WriteOptions())
+    failed = {outcome.job.source.name for outcome in outcomes if outcome.error}
+    assert failed == {"1.png", "2.png"}
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def no_memory():
+    raise MemoryError
+
+
+def test_an_output_that_cannot_be_written_is_not_computed(tmp_path, monkeypatch):
+    made = make_restorer()
+    monkeypatch.setattr(made, "restore", no_memory)
+    job = make_jobs(tmp_path, 1)[0]
+    (outcome,) = restore_files(
+        [Job(job.source, job.destination.with_suffix(".gif"))], made, WriteOptions()
+    )
+    assert outcome.error is not None
+    assert ".gif" in outcome.error.message
+
+
 def test_records_are_plain_json(tmp_path):
     outcome = restore_files(make_jobs(tmp_path, 1), make_restorer(), WriteOptions())[0]
     record = outcome.record()

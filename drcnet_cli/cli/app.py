@@ -1,6 +1,7 @@
 """The `drcnet` command: its sub-commands, and the one place where errors become exit codes."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -48,6 +49,8 @@ def root(
 def main() -> None:
     """Run the command line; never returns."""
     settings.share_processors()
+    # A polite kill is an interrupt: the same clean-up, the same exit code.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(standalone_mode=True)
     except DrcnetError as error:

@@ -13,7 +13,9 @@ from drcnet_cli.errors import UsageError
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN.pth", show_default=False)],
     destination: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)],
-    threshold: Annotated[float, typer.Option(help="Response threshold t.")] = 0.8,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Response threshold t, 0 to 1.")
+    ] = 0.8,
     delta: Annotated[float, typer.Option(help="Delta of the energy attention.")] = 1e-4,
     filter_levels: Annotated[
         str, typer.Option(metavar="FIRST:LAST", help="Levels with the spatial filter.")
@@ -21,14 +23,19 @@ def convert(
     name: Annotated[str, typer.Option(help="Name to store; default: the output's.")] = "",
     task: Annotated[str | None, typer.Option(help="derain, denoise or deblur, if known.")] = None,
     patch: Annotated[
-        int | None, typer.Option(help="Training patch in pixels, if known: the default tile.")
+        int | None,
+        typer.Option(
+            min=8, max=65536, help="Training patch in pixels, if known: the default tile."
+        ),
     ] = None,
     provenance: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=TEXT", help="A fact to store: licence=..., training_data=..."),
     ] = None,
     float32: Annotated[bool, typer.Option("--float32", help="Keep float32 on disk.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that exists.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Convert a checkpoint of the released DRCNet code (.pth) to .safetensors.
@@ -38,7 +45,8 @@ def convert(
     from drcnet_cli.model.convert import convert_file
 
     first, separator, last = filter_levels.partition(":")
-    if not (separator and first.isdecimal() and last.isdecimal()):
+    is_range = separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)
+    if not is_range:
         raise UsageError(f"--filter-levels cannot be {filter_levels!r}.", "Use FIRST:LAST: 0:4")
     info = convert_file(
         source,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from drcnet_cli import settings
 from drcnet_cli.errors import DrcnetError
@@ -27,15 +27,28 @@ def stderr_console() -> "Console":
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON holds anything
     """Write one JSON value as one line on standard output, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a name that is no text, or a console that lacks its letters
+        text = json.dumps(value)
+    _write_line(sys.stdout, text)
+
+
+def print_line(text: str) -> None:
+    """Write one line of data on standard output; what it cannot show is escaped."""
+    _write_line(sys.stdout, text)
 
 
 def note(text: str) -> None:
     """Write one line on standard error; characters the terminal cannot show are escaped."""
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stderr.flush()
+    _write_line(sys.stderr, text)
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
 
 
 def fail(error: DrcnetError) -> NoReturn:

@@ -1,17 +1,19 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json
-from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED, UsageError
+from drcnet_cli.cli.output import note, print_json, print_line
+from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED, ImageError, UsageError
 from drcnet_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from drcnet_cli.files import Plan
+    from drcnet_cli.files import Job, Plan
     from drcnet_cli.infer import Restorer, Tiling
     from drcnet_cli.restore import Outcome, WriteOptions
 
@@ -29,12 +31,20 @@ def restore(
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
     format: Annotated[
-        str | None, typer.Option("--format", "-f", metavar="png|jpg|webp|tiff|...")
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="png|jpg|webp|tiff|...",
+            help="Format of the outputs; default: as the output's name says, else the input's.",
+        ),
     ] = None,
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, help="JPEG, WebP or AVIF quality, 1 to 100.")
     ] = None,
-    strip_metadata: Annotated[bool, typer.Option("--strip-metadata")] = False,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -59,26 +69,26 @@ def restore(
 
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
-    from drcnet_cli.imageio import format_suffix
-
-    suffix = format_suffix(format) if format else None
     checkpoint = choose_checkpoint(task, model, weights)
     streams = not in_place and "-" in (paths[0], paths[-1])
-    plan = None if streams else _plan(paths, overwrite, in_place, suffix)
+    if streams:
+        plan = _plan_stream(paths, format, overwrite, as_json)
+    else:
+        plan = _plan(paths, format, overwrite, in_place)
     if dry_run:
         _print_plan(plan, as_json)
         return
-    if plan and not plan.jobs:
+    if not plan.jobs:
         _summarise(plan, [], quiet, as_json)
         return
 
     from drcnet_cli.restore import WriteOptions
 
     tiling = parse_tiling(tile, overlap, batch)
-    restorer = _load(checkpoint, tiling, device, dtype, ensemble, hub_repo, offline, quiet)
+    restorer = _load(checkpoint, task, tiling, device, dtype, ensemble, hub_repo, offline, quiet)
     written = WriteOptions(format, quality, strip_metadata)
-    if plan is None:
-        _restore_stream(paths, restorer, written, overwrite)
+    if streams:
+        _restore_stream(plan, restorer, written, quiet, as_json)
     else:
         _restore_plan(plan, restorer, written, quiet, as_json)
 
@@ -110,9 +120,12 @@ def parse_tiling(tile: str, overlap: int | None, batch: str) -> "Tiling":
     return Tiling(tile=sizes[0], overlap=overlap, batch=sizes[1])
 
 
-def _plan(paths: list[str], overwrite: bool, in_place: bool, suffix: str | None) -> "Plan":
+def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
+    """Decide what goes where; raise UsageError also if the output names a file wrongly."""
     from drcnet_cli.files import plan_files
+    from drcnet_cli.imageio import format_for, format_suffix
 
+    suffix = format_suffix(format) if format else None
     if in_place:
         return plan_files(paths, None, in_place=True, suffix=suffix)
     if len(paths) < 2:
@@ -120,11 +133,45 @@ def _plan(paths: list[str], overwrite: bool, in_place: bool, suffix: str | None)
             f"Only one path is given: {paths[0]}.",
             "Give inputs and then an output, or --in-place to replace the input",
         )
-    return plan_files(paths[:-1], paths[-1], overwrite=overwrite, suffix=suffix)
+    plan = plan_files(paths[:-1], paths[-1], overwrite=overwrite, suffix=suffix)
+    if Path(paths[-1]) in [job.destination for job in (*plan.jobs, *plan.finished)]:
+        format_for(Path(paths[-1]), format)
+    return plan
+
+
+def _plan_stream(paths: list[str], format: str | None, overwrite: bool, as_json: bool) -> "Plan":
+    """Plan the one image that comes from standard input or goes to standard output."""
+    from drcnet_cli.files import Job, PassedOver, Plan
+    from drcnet_cli.imageio import format_for, parse_format
+
+    if len(paths) != 2:
+        raise UsageError(
+            "Standard input or output (-) takes one image.", "Use: drcnet restore -t denoise - -"
+        )
+    source, target = Path(paths[0]), Path(paths[1])
+    if paths[1] != "-":
+        if target.is_dir():
+            raise UsageError(
+                f"{target} is a folder, and standard input has no name to write under.",
+                f"Name a file in it: {target / 'restored.png'}",
+            )
+        if target.exists() and not overwrite:
+            raise UsageError(f"{target} exists already.", "Use --overwrite to replace it")
+        format_for(target, format)
+    elif as_json:
+        raise UsageError(
+            "Standard output cannot carry both a picture and --json.", "Name a file to write to."
+        )
+    elif sys.stdout.isatty():
+        raise UsageError("The picture would fill the terminal.", "Add: > restored.png")
+    elif format:
+        parse_format(format)
+    return Plan((Job(source, target),), (), PassedOver(), ())
 
 
 def _load(
     checkpoint: str | Path,
+    task: str | None,
     tiling: "Tiling",
     device: str,
     dtype: str,
@@ -134,11 +181,13 @@ def _load(
     quiet: bool,
 ) -> "Restorer":
     """Load the network and say once how it will run."""
-    from drcnet_cli.api import load_model, make_restorer
+    from drcnet_cli.api import check_task, load_model, make_restorer
     from drcnet_cli.device import cpu_only_torch_beside_nvidia
 
     network = load_model(checkpoint, device, dtype, hub_repo=hub_repo, offline=offline)
-    restorer = make_restorer(network, tiling, ensemble, notify=lambda text: note(f"Note: {text}"))
+    say = (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
+    restorer = make_restorer(network, tiling, ensemble, notify=say)
+    check_task(restorer.info, task)
     if not quiet:
         note(f"{restorer.info.name or checkpoint}: {restorer.describe()}")
         if restorer.device.type == "cpu" and cpu_only_torch_beside_nvidia():
@@ -153,6 +202,8 @@ def _restore_plan(
     from drcnet_cli.cli.progress import RestoreProgress
     from drcnet_cli.restore import Watch, restore_files
 
+    if as_json:
+        _print_jobs(plan.finished, "skipped", as_json)
     with RestoreProgress(len(plan.jobs), quiet=quiet) as shown:
 
         def finished(outcome: "Outcome") -> None:
@@ -172,52 +223,73 @@ def _restore_plan(
 
 def _summarise(plan: "Plan", outcomes: "list[Outcome]", quiet: bool, as_json: bool) -> None:
     """Say how it went; exit 1 if anything failed."""
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if as_json:
-        for job in plan.finished:
-            print_json(
-                {"input": str(job.source), "output": str(job.destination), "status": "skipped"}
-            )
+    failed = [outcome.error for outcome in outcomes if outcome.error]
     if not quiet:
         done = f"{len(outcomes) - len(failed)} restored"
         skipped = f", {len(plan.finished)} already there" if plan.finished else ""
         over = f", {plan.passed_over.total} not images" if plan.passed_over.total else ""
         note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}.")
-    for folder in plan.unreadable:
-        note(f"Failed: the folder {folder} cannot be listed; check its permissions.")
-    for outcome in failed:
-        if outcome.error:
-            note(f"Failed: {outcome.error.message} {outcome.error.hint}".rstrip())
+        _note_nothing_found(plan)
+    _report_unreadable(plan, as_json)
+    for error in failed:
+        note(f"Failed: {error.message} {error.hint}".rstrip())
     if failed or plan.unreadable:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _print_plan(plan: "Plan | None", as_json: bool) -> None:
-    """List what would be done: one input and output a line."""
-    for status, jobs in (("planned", plan.jobs), ("skipped", plan.finished)) if plan else ():
-        for job in jobs:
-            source, destination = str(job.source), str(job.destination)
-            if as_json:
-                print_json({"input": source, "output": destination, "status": status})
-            else:
-                typer.echo(f"{status}\t{source}\t{destination}")
-    if plan is None:
-        note("One image from standard input or to standard output: nothing to list.")
-    else:
-        note(
-            f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
-            f"{plan.passed_over.total} not images."
-        )
+def _print_plan(plan: "Plan", as_json: bool) -> None:
+    """List what would be done, one input and output a line; exit 1 if a folder hides from it."""
+    _print_jobs(plan.jobs, "planned", as_json)
+    _print_jobs(plan.finished, "skipped", as_json)
+    note(
+        f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
+        f"{plan.passed_over.total} not images."
+    )
+    _note_nothing_found(plan)
+    _report_unreadable(plan, as_json)
+    if plan.unreadable:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print_jobs(
+    jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_json: bool
+) -> None:
+    from drcnet_cli.restore import Outcome
+
+    for job in jobs:
+        if as_json:
+            print_json(Outcome(job, status=status).record())
+        else:
+            print_line(f"{status}\t{job.source}\t{job.destination}")
+
+
+def _note_nothing_found(plan: "Plan") -> None:
+    if not (plan.jobs or plan.finished):
+        note("No images found.")
+
+
+def _report_unreadable(plan: "Plan", as_json: bool) -> None:
+    """Report the folders that could not be listed as failures, which they are."""
+    from drcnet_cli.files import Job
+    from drcnet_cli.restore import Outcome
+
+    for folder in plan.unreadable:
+        error = ImageError(f"The folder {folder} cannot be listed.", "Check its permissions.")
+        if as_json:
+            print_json(Outcome(Job(folder, folder), error=error).record() | {"output": None})
+        note(f"Failed: {error.message} {error.hint}")
 
 
 def _restore_stream(
-    paths: list[str], restorer: "Restorer", written: "WriteOptions", overwrite: bool
+    plan: "Plan", restorer: "Restorer", written: "WriteOptions", quiet: bool, as_json: bool
 ) -> None:
+    """Restore one image; raise what went wrong."""
     from drcnet_cli.restore import restore_stream
 
-    if len(paths) != 2:
-        raise UsageError(
-            "Standard input or output (-) takes one image.", "Use: drcnet restore -t denoise - -"
-        )
-    for text in restore_stream(paths[0], paths[1], restorer, written, overwrite=overwrite):
+    outcome = restore_stream(plan.jobs[0], restorer, written)
+    if as_json:
+        print_json(outcome.record())
+    if outcome.error:
+        raise outcome.error
+    for text in () if quiet else outcome.notes:
         note(f"Note: {text}")

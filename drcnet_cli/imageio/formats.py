@@ -153,14 +153,26 @@ def parse_format(name: str) -> str:
     return found
 
 
-def format_for(path: Path) -> str:
-    """Give Pillow's name of the format that an output's name asks for.
+def format_for(path: Path, asked: str | None = None) -> str:
+    """Give Pillow's name of the format that an output is written in: `asked`, or its name's.
 
-    Raises UsageError for a name without one, or with one that cannot be written.
+    Raises UsageError for one that cannot be written, for a name that says none where none is asked
+    for, and for a name that would lie: `--format png` into a `.jpg`.
     """
     suffix = path.suffix.lower()
+    if asked is not None:
+        found = parse_format(asked)
+        if is_image_name(path) and _BY_SUFFIX.get(suffix) != found:
+            raise UsageError(
+                f"The output {path} is to be {found}, but its name says otherwise.",
+                f"Name it {path.with_suffix(format_suffix(asked))}, or leave out --format",
+            )
+        return found
     if not suffix:
-        raise UsageError(f"The output {path} has no suffix to say its format.", _hint())
+        raise UsageError(
+            f"The output {path} has no suffix to say its format.",
+            f"If it is a folder, end it with a slash: {path}/. {_hint()}",
+        )
     if not is_writable(found := _BY_SUFFIX.get(suffix)):
         raise UsageError(f"{suffix} pictures cannot be written ({path}).", _hint())
     return str(found)

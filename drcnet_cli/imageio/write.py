@@ -27,11 +27,11 @@ def write_picture(
 ) -> list[str]:
     """Write a picture whole or not at all; give what reading and the format made it lose.
 
-    `format` ("jpg", "TIFF") decides, else the destination's name, else, for a stream, the format
-    that the picture was read in (PNG if that is not written). `quality` 1..100: JPEG (95, always
-    4:4:4), AVIF (90), WebP (lossless without it); other formats pass it over. `strip_metadata`
-    leaves out EXIF, XMP, resolution and text, but not the colour profile, without which colours
-    change.
+    `format` ("jpg", "TIFF") decides, else the destination's name (which may not say another), else,
+    for a stream, the format that the picture was read in (PNG if that is not written). `quality`
+    1..100: JPEG (95, always 4:4:4), AVIF (90), WebP (lossless without it); other formats pass it
+    over. `strip_metadata` leaves out EXIF, XMP, resolution and text, but not the colour profile,
+    without which colours change.
 
     Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
     cannot hold the picture (alpha, size) or the file cannot be written.
@@ -69,10 +69,10 @@ def _write(
 
 
 def _choose_format(picture: Picture, destination: Path | BinaryIO, asked: str | None) -> str:
+    if isinstance(destination, Path):
+        return format_for(destination, asked)
     if asked is not None:
         return parse_format(asked)
-    if isinstance(destination, Path):
-        return format_for(destination)
     own = picture.metadata.format
     return own if own and is_writable(own) else "PNG"
 

@@ -45,6 +45,12 @@ class CheckpointInfo:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     arch: str = "drcnet"
 
+    def __post_init__(self) -> None:
+        """Refuse, before it is written too, a training patch that no tile could follow."""
+        patch = self.training_patch
+        if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
+            raise CheckpointFormatError(f"The checkpoint's training_patch cannot be {patch!r}.")
+
     def to_json(self) -> str:
         """Give the metadata's JSON text."""
         return json.dumps(
@@ -76,16 +82,13 @@ class CheckpointInfo:
                 f"{', '.join(ARCHITECTURES)}.",
                 "It may come from a newer version: pip install --upgrade drcnet",
             )
-        patch = values.get("training_patch")
-        if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
-            raise CheckpointFormatError(f"The checkpoint's training_patch cannot be {patch!r}.")
         config_type, _ = ARCHITECTURES[values["arch"]]
         provenance = values.get("provenance")
         return cls(
             config=config_type.from_dict(values["config"]),
             name=str(values.get("name") or ""),
             task=values["task"] if isinstance(values.get("task"), str) else None,
-            training_patch=patch,
+            training_patch=values.get("training_patch"),
             provenance=provenance if isinstance(provenance, dict) else {},
             arch=values["arch"],
         )

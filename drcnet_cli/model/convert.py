@@ -157,7 +157,7 @@ def convert_file(
 
     `provenance` adds facts of the caller's (licence, training data). `half` stores
     float16. Raises CheckpointFormatError for a bad source, UsageError if the destination is there
-    already and `overwrite` is not set, or is not named .safetensors.
+    already and `overwrite` is not set, is not named .safetensors, or cannot be written.
     """
     if destination.suffix != ".safetensors":
         raise UsageError(
@@ -168,9 +168,13 @@ def convert_file(
         raise UsageError(f"{destination} exists already.", "Use --overwrite to replace it")
     if task is not None and task not in TASKS:
         raise UsageError(f"Unknown task {task!r}.", f"Use one of {', '.join(TASKS)}")
-    config, state = convert_state(
-        read_released(source), threshold=threshold, delta=delta, filter_levels=filter_levels
-    )
+    released = read_released(source)
+    try:
+        config, state = convert_state(
+            released, threshold=threshold, delta=delta, filter_levels=filter_levels
+        )
+    except CheckpointFormatError as error:
+        raise CheckpointFormatError(f"{source}: {error.message}", error.hint) from error
     facts = {
         **(provenance or {}),
         "converted_from": source.name,
@@ -183,7 +187,12 @@ def convert_file(
         training_patch=training_patch,
         provenance=facts,
     )
-    save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
+    try:
+        save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
+    except OSError as error:
+        raise UsageError(
+            f"{destination} cannot be written: {error.strerror}.", "Give another output"
+        ) from error
     return info
 
 

@@ -81,7 +81,10 @@ class TrainConfig:
 
     steps: int = _budget(0, "Steps to train; or give --minutes.")
     minutes: float = _budget(0.0, "Minutes to train: the schedule fits itself to the time.")
-    patches: str = _budget("64x16:0.5,128x8:0.3,192x4:0.2", "Phases, as PATCHxBATCH:SHARE,...")
+    patches: str = _budget(
+        "64x2@500,64x16:0.5,128x8:0.3,192x4:0.2",
+        "Phases, as PATCHxBATCH:SHARE,...; PATCHxBATCH@STEP before them: up to a step.",
+    )
     accumulate: int = _budget(1, "Batches of each process in one step.")
 
     device: str = _machine("auto", "auto, cpu, cuda, cuda:N or mps.")
@@ -107,7 +110,13 @@ class TrainConfig:
                     f"--{name.replace('_', '-')} cannot be {getattr(self, name)!r}: {range_text}.",
                     "See `drcnet train --help`.",
                 )
-        parse_phases(self.patches)
+        phases = parse_phases(self.patches)
+        if self.contrastive == "extra" and any(phase.batch < 2 for phase in phases):
+            raise UsageError(
+                "--contrastive extra takes the other images of a batch as negatives, but --patches "
+                f"{self.patches} has batches of one.",
+                "Use batches of 2 or more, or --contrastive intra",
+            )
         Every.parse(self.save_every)
         Every.parse(self.validate_every)
 

@@ -19,16 +19,10 @@ from drcnet_cli.train.journal import Journal, Listener, Silence, Snapshot
 from drcnet_cli.train.meter import Meter
 from drcnet_cli.train.objective import Objective
 from drcnet_cli.train.run import Run, open_run
-from drcnet_cli.train.schedule import (
-    Every,
-    Phase,
-    Timer,
-    learning_rate,
-    parse_phases,
-    phase_at,
-)
+from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
 from drcnet_cli.train.sources import TrainingData, open_data
 from drcnet_cli.train.state import torch_seed
+from drcnet_cli.train.threads import Threads
 from drcnet_cli.train.validate import input_psnr, mean_psnr
 
 FINAL_NAME = "final.safetensors"
@@ -82,7 +76,7 @@ class Training:
         self.accelerator = self.parts.accelerator
         self.main = self.accelerator.is_main_process
         self.listener: Listener = listener if self.main else Silence()
-        self.objective = Objective(config, self.parts.device)
+        self.objective = Objective(config, self.parts.device, self.parts.dtype, self.listener.note)
         self.phases = parse_phases(config.patches)
         self.save_timer = Timer(Every.parse(config.save_every), self.progress.elapsed)
         self.validate_timer = Timer(Every.parse(config.validate_every), self.progress.elapsed)
@@ -101,14 +95,14 @@ class Training:
         self._introduce()
         started = time.monotonic() - self.progress.elapsed
         phase, batches = None, iter(())
-        with Interruption() as interruption:
+        with Interruption() as interruption, Threads() as threads:
             while True:
                 stop = self._agree(time.monotonic() - started, interruption.wanted)
                 used = self._used()
                 if stop or used >= 1:
                     break
-                if phase is not (phase := phase_at(self.phases, used)):
-                    batches = self._batches(phase)
+                if phase is not (phase := phase_at(self.phases, used, self.progress.step)):
+                    batches = self._begin(phase, threads)
                 rate = self._step(batches, used)
                 self._after_step(phase, rate)
             return self._finish(stop)
@@ -128,6 +122,15 @@ class Training:
             stop = stops > 0
         self.progress.elapsed = elapsed
         return stop
+
+    def _begin(self, phase: Phase, threads: Threads) -> Iterator[Tensor]:
+        """Make ready for a phase; give its batches."""
+        self.progress.patch = phase.patch
+        batches = self._batches(phase)
+        # Their number changes the last bits: only where the clock decides on the steps anyway.
+        if not self.config.steps:
+            threads.fit(self.parts, phase.patch)
+        return batches
 
     def _batches(self, phase: Phase) -> Iterator[Tensor]:
         """Start to load this phase's batches from the next sample on."""
@@ -232,7 +235,7 @@ class Training:
         if not self.data.held or self.journal is None or self.scored_step == progress.step:
             return
         self.scored_step = progress.step
-        info = parts.info(self.data.summary, {})
+        info = parts.info(self.data.summary, {}, {})
         network = parts.average.network
         self.psnr = mean_psnr(network, info, self.data.held, parts.device, parts.dtype)
         self.meter.pause()
@@ -246,7 +249,8 @@ class Training:
 
     def _export(self, name: str) -> Path:
         scores = {"validation_psnr": self.psnr, "validation_input_psnr": self.input_psnr}
-        return self.parts.export(name, self.parts.info(self.data.summary, scores))
+        info = self.parts.info(self.data.summary, self.objective.summary, scores)
+        return self.parts.export(name, info)
 
     def _introduce(self) -> None:
         """Say what is trained on what."""

@@ -1,7 +1,8 @@
 """The function that is minimised, made from a configuration."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +19,31 @@ from drcnet_cli.train.vgg import load_vgg
 
 
 class Objective:
-    """Both stages' distances to the clean image, plus `alpha` times a contrastive term."""
+    """Both stages' distances to the clean image, plus `alpha` times a contrastive term.
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    VGG19 computes in `dtype` where that is bfloat16, else in float32: float16 would lose what is
+    left of the term's small gradient. `note` gets a sentence before a download. `summary` tells of
+    the term in JSON types: kind, weight and whose VGG19 it was.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         self._kind: StageKind = cast(StageKind, config.loss)
         self._stage1_weight = config.stage1_weight
         contrast = cast(ContrastiveKind, config.contrastive)
         self._alpha = DEFAULT_ALPHA[contrast] if config.alpha < 0 else config.alpha
         self._criterion: nn.Module | None = None
+        self.summary: dict[str, Any] = {"kind": "none"}
         if contrast != "none" and self._alpha:
-            features = load_vgg(Path(config.vgg) if config.vgg else None).place(device)
+            precision = dtype if dtype is torch.bfloat16 else torch.float32
+            features = load_vgg(Path(config.vgg) if config.vgg else None, note)
+            features.place(device, precision)
+            self.summary = {"kind": contrast, "alpha": self._alpha, "vgg": features.name}
             self._criterion = make_contrastive(
                 contrast, features, n=config.negatives, knots=config.knots or None
             ).to(device)

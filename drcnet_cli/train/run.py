@@ -62,7 +62,9 @@ class Run:
         )
         save_state(self.config.folder, state)
 
-    def info(self, data: Mapping[str, Any], scores: Mapping[str, Any]) -> CheckpointInfo:
+    def info(
+        self, data: Mapping[str, Any], contrast: Mapping[str, Any], scores: Mapping[str, Any]
+    ) -> CheckpointInfo:
         """Describe the averaged weights as a checkpoint's metadata does."""
         provenance = {
             "source": f"drcnet train, version {__version__}, torch {torch.__version__}",
@@ -70,6 +72,7 @@ class Run:
             "steps": self.progress.step,
             "samples": self.progress.samples,
             "minutes": round(self.progress.elapsed / 60, 1),
+            "contrast": dict(contrast),
             "scores": dict(scores),
             "licence": self.config.licence,
             "settings": _portable(self.config),
@@ -78,7 +81,7 @@ class Run:
             config=self.network.config,
             name=self.config.name or self.config.folder.name,
             task=self.config.kind,
-            training_patch=parse_phases(self.config.patches)[-1].patch,
+            training_patch=self.progress.patch or parse_phases(self.config.patches)[0].patch,
             provenance=provenance,
         )
 

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drcnet_cli.errors import UsageError
 
-_PHASES_HINT = "Write phases as PATCHxBATCH or PATCHxBATCH:SHARE, such as 64x16:0.6,128x4:0.4"
+_PHASES_HINT = (
+    "Write phases as PATCHxBATCH:SHARE, such as 64x16:0.6,128x4:0.4; before them there may be "
+    "PATCHxBATCH@STEP, up to a step"
+)
 _EVERY_HINT = "Write a number of steps, such as 500, or of minutes, such as 10m"
 
 
@@ -14,19 +17,30 @@ _EVERY_HINT = "Write a number of steps, such as 500, or of minutes, such as 10m"
 class Phase:
     """One part of the training: square crops of `patch` pixels, `batch` of them a process.
 
-    `until`: share of the budget, in (0, 1], at which the phase ends.
+    `until`: share of the budget, in [0, 1], at which the phase ends, but not before step
+    `until_step`.
     """
 
     patch: int
     batch: int
     until: float
+    until_step: int = 0
 
 
 def parse_phases(text: str) -> tuple[Phase, ...]:
     """Read progressive sizes such as `64x16:0.6,128x4:0.4`; raises UsageError.
 
-    Shares are relative to each other; left out, all are equal.
+    Shares are relative to each other; left out, all are equal. A phase `64x2@500` before them lasts
+    until step 500, however much of the budget that takes: many small steps are what gets a short
+    run somewhere, and a long one hardly notices them.
     """
+    first, _, rest = text.partition(",")
+    size, at, step = first.strip().partition("@")
+    if at:
+        if not step.isdecimal() or ":" in size:
+            raise UsageError(f"{first.strip()!r} is not a phase of training.", _PHASES_HINT)
+        opening = replace(parse_phases(size)[0], until=0.0, until_step=int(step))
+        return (opening, *parse_phases(rest))
     sizes: list[tuple[int, int]] = []
     shares: list[float] = []
     for item in text.split(","):
@@ -50,9 +64,11 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
     return tuple(Phase(patch, batch, end) for (patch, batch), end in zip(sizes, ends, strict=True))
 
 
-def phase_at(phases: Sequence[Phase], used: float) -> Phase:
-    """Give the phase after a share `used` of the budget; past the end, the last one."""
-    return next((phase for phase in phases if used < phase.until), phases[-1])
+def phase_at(phases: Sequence[Phase], used: float, step: int) -> Phase:
+    """Give the phase after `step` steps and a share `used` of the budget; past it, the last one."""
+    return next(
+        (phase for phase in phases if step < phase.until_step or used < phase.until), phases[-1]
+    )
 
 
 def learning_rate(used: float, peak: float, lowest: float, warmup: float) -> float:

@@ -30,7 +30,7 @@ class Progress:
 
     `samples`: number of the next sample; `elapsed`: seconds of training, over all resumptions;
     `best`: highest validation PSNR so far; `skipped`: steps left out for non-finite gradients;
-    `skipped_in_row`: those since the last good step.
+    `skipped_in_row`: those since the last good step; `patch`: side of the patches of the last step.
     """
 
     step: int = 0
@@ -39,6 +39,7 @@ class Progress:
     best: float | None = None
     skipped: int = 0
     skipped_in_row: int = 0
+    patch: int = 0
 
 
 @dataclass(frozen=True)

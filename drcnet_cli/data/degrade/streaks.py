@@ -171,7 +171,7 @@ def rendered_layer(
 ) -> Array:
     """Cut a random window from one of the rendered layers (uint8, H x W), scaled, tilted, flipped.
 
-    Windows beyond the layer's border are filled by its reflection.
+    Windows beyond the layer's border go on at its other side: reflected streaks would have kinks.
     """
     height, width = shape
     source = streaks[int(rng.integers(len(streaks)))]
@@ -181,7 +181,7 @@ def rendered_layer(
     matrix = cv2.getRotationMatrix2D((center_x, center_y), tilt, scale)
     matrix[:, 2] += (width / 2 - center_x, height / 2 - center_y)
     window = cv2.warpAffine(
-        source, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        source, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
     )
     if rng.random() < 0.5:
         window = window[:, ::-1]
