@@ -1,19 +1,19 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json, print_line
-from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_SOME_FAILED, ImageError, UsageError
+from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli.restore_report import print_jobs, print_plan, summarise
+from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from drcnet_cli.files import Job, Plan
+    from drcnet_cli.files import Plan
     from drcnet_cli.infer import Restorer, Tiling
     from drcnet_cli.restore import Outcome, WriteOptions
 
@@ -76,10 +76,10 @@ def restore(
     else:
         plan = _plan(paths, format, overwrite, in_place)
     if dry_run:
-        _print_plan(plan, as_json)
+        print_plan(plan, as_json)
         return
     if not plan.jobs:
-        _summarise(plan, [], quiet, as_json)
+        summarise(plan, [], quiet, as_json)
         return
 
     from drcnet_cli.restore import WriteOptions
@@ -203,7 +203,7 @@ def _restore_plan(
     from drcnet_cli.restore import Watch, restore_files
 
     if as_json:
-        _print_jobs(plan.finished, "skipped", as_json)
+        print_jobs(plan.finished, "skipped", as_json)
     with RestoreProgress(len(plan.jobs), quiet=quiet) as shown:
 
         def finished(outcome: "Outcome") -> None:
@@ -218,66 +218,7 @@ def _restore_plan(
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    _summarise(plan, outcomes, quiet, as_json)
-
-
-def _summarise(plan: "Plan", outcomes: "list[Outcome]", quiet: bool, as_json: bool) -> None:
-    """Say how it went; exit 1 if anything failed."""
-    failed = [outcome.error for outcome in outcomes if outcome.error]
-    if not quiet:
-        done = f"{len(outcomes) - len(failed)} restored"
-        skipped = f", {len(plan.finished)} already there" if plan.finished else ""
-        over = f", {plan.passed_over.total} not images" if plan.passed_over.total else ""
-        note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}.")
-        _note_nothing_found(plan)
-    _report_unreadable(plan, as_json)
-    for error in failed:
-        note(f"Failed: {error.message} {error.hint}".rstrip())
-    if failed or plan.unreadable:
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _print_plan(plan: "Plan", as_json: bool) -> None:
-    """List what would be done, one input and output a line; exit 1 if a folder hides from it."""
-    _print_jobs(plan.jobs, "planned", as_json)
-    _print_jobs(plan.finished, "skipped", as_json)
-    note(
-        f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
-        f"{plan.passed_over.total} not images."
-    )
-    _note_nothing_found(plan)
-    _report_unreadable(plan, as_json)
-    if plan.unreadable:
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _print_jobs(
-    jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_json: bool
-) -> None:
-    from drcnet_cli.restore import Outcome
-
-    for job in jobs:
-        if as_json:
-            print_json(Outcome(job, status=status).record())
-        else:
-            print_line(f"{status}\t{job.source}\t{job.destination}")
-
-
-def _note_nothing_found(plan: "Plan") -> None:
-    if not (plan.jobs or plan.finished):
-        note("No images found.")
-
-
-def _report_unreadable(plan: "Plan", as_json: bool) -> None:
-    """Report the folders that could not be listed as failures, which they are."""
-    from drcnet_cli.files import Job
-    from drcnet_cli.restore import Outcome
-
-    for folder in plan.unreadable:
-        error = ImageError(f"The folder {folder} cannot be listed.", "Check its permissions.")
-        if as_json:
-            print_json(Outcome(Job(folder, folder), error=error).record() | {"output": None})
-        note(f"Failed: {error.message} {error.hint}")
+    summarise(plan, outcomes, quiet, as_json)
 
 
 def _restore_stream(
