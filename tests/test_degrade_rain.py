@@ -179,6 +179,19 @@ def test_rendered_layers_smaller_or_larger_than_the_image(shape):
     assert window.min() >= 0 and window.max() <= 1 and window.std() > 0.05
 
 
+def test_a_rendered_layer_goes_on_beyond_its_border_without_kinks():
+    across = np.arange(40)
+    slanted = ((across[None] - across[:, None]) % 40 * 6).astype(np.uint8)
+    for seed in range(4):
+        window = rendered_layer((110, 90), np.random.default_rng(seed), [slanted], scale=1, tilt=0)
+        # The streaks keep their slope, to the right or, mirrored, to the left.
+        kept = [
+            np.abs(window[1:, 1:] - window[:-1, :-1]).max(),
+            np.abs(window[1:, :-1] - window[:-1, 1:]).max(),
+        ]
+        assert min(kept) < 0.02
+
+
 def test_mixed_rain_is_light_and_heavy():
     image = draw_scene(np.random.default_rng(0), 64, 64)
     values = [psnr(add_mixed_rain(image, np.random.default_rng(n))) for n in range(80)]

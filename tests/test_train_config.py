@@ -117,12 +117,41 @@ def test_phases_share_the_budget():
         (96, 8, 0.75),
         (128, 4, 1.0),
     ]
-    assert [phase_at(phases, used).patch for used in (0, 0.49, 0.5, 0.8, 1, 2)] == [
+    assert [phase_at(phases, used, 0).patch for used in (0, 0.49, 0.5, 0.8, 1, 2)] == [
         64, 64, 96, 128, 128, 128,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "64", "64x0", "4x4", "64x4:0", "64x4:nan", "64x4:x", "ax4"])
+def test_a_phase_up_to_a_step_comes_before_the_shares():
+    phases = parse_phases("32x1@10, 64x2@30,64x16:0.5,96x8:0.5")
+    assert [(p.patch, p.batch, p.until_step) for p in phases[:2]] == [(32, 1, 10), (64, 2, 30)]
+    # A short run may end within it; a long one leaves it at the step.
+    at = [(0, 0.0), (9, 0.9), (10, 0.9), (29, 1.0), (30, 0.01), (30, 0.5), (10**6, 0.1)]
+    found = [phase_at(phases, used, step) for step, used in at]
+    assert [(p.patch, p.batch) for p in found] == [
+        (32, 1), (32, 1), (64, 2), (64, 2), (64, 16), (96, 8), (64, 16),
+    ]  # fmt: skip
+
+
+def test_the_default_opens_with_small_steps():
+    opening = parse_phases(build_config({}).patches)[0]
+    assert opening.until_step > 0
+    assert opening.batch * opening.patch**2 <= 64 * 64 * 2
+
+
+def test_batches_of_one_have_no_other_images_for_extra():
+    with pytest.raises(UsageError, match="64x1"):
+        build_config({"contrastive": "extra", "patches": "64x4:0.9,64x1:0.1"})
+    assert build_config({"contrastive": "intra", "patches": "64x1"}).patches == "64x1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "64", "64x0", "4x4", "64x4:0", "64x4:nan", "64x4:x", "ax4", "64x2@5", "64x2@x,64x4",
+        "64x2:1@5,64x4", "64x4,64x2@5",
+    ],
+)  # fmt: skip
 def test_phases_that_are_none(text):
     with pytest.raises(UsageError, match="64x16"):
         parse_phases(text)

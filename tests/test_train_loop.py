@@ -94,6 +94,15 @@ def test_phases_follow_one_another(clean, tmp_path):
     assert info.provenance["samples"] == 9
 
 
+def test_a_run_that_ends_in_the_opening_says_what_it_was_trained_on(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=3, patches="16x2@2,24x1:0.5,32x1:0.5"))
+    assert [s["patch"] for s in log(tmp_path, "step")] == [16, 16, 32]
+    train(tiny(clean, tmp_path / "short", steps=3, patches="16x2@100,32x1"))
+    # Tiles of 32 pixels would be new to this network.
+    assert load_checkpoint(tmp_path / "short/best.safetensors")[1].training_patch == 16
+    assert load_checkpoint(tmp_path / "short/final.safetensors")[1].training_patch == 16
+
+
 def test_a_budget_of_minutes_is_kept(clean, tmp_path):
     result = train(tiny(clean, tmp_path, minutes=0.03))
     assert 1.8 <= result.elapsed < 6
@@ -189,6 +198,7 @@ def test_without_held_pictures_best_is_final(clean, tmp_path):
         ({"task": "gopro", "clean": (), "data_root": "nowhere"}, "GoPro is not in"),
         ({"clean": ("nowhere",)}, "no pictures in nowhere"),
         ({"degrade": "snow"}, "snow"),
+        ({"width": 3}, "width 3"),
     ],
 )
 def test_runs_that_cannot_start_say_so(clean, tmp_path, settings, message):
@@ -240,6 +250,24 @@ def test_contrast_adds_to_the_loss(clean, tmp_path, contrastive):
     # A new network gives the degraded image back, whose contrast is positive.
     assert more[0] > plain[0] + 1e-3
     assert all(np.isfinite(more))
+    info = load_checkpoint(tmp_path / "more/final.safetensors")[1]
+    assert info.provenance["contrast"] == {"kind": contrastive, "alpha": 0.5, "vgg": "vgg19"}
+    plain_info = load_checkpoint(tmp_path / "plain/final.safetensors")[1]
+    assert plain_info.provenance["contrast"] == {"kind": "none"}
     # By default the weight is the published one, which is small.
     train(tiny(clean, tmp_path / "published", **settings, contrastive=contrastive))
     assert plain[0] < losses(tmp_path / "published")[0] < more[0]
+
+
+def test_the_contrast_is_taken_in_bfloat16_where_the_network_is(clean, tmp_path):
+    config = tiny(clean, tmp_path, contrastive="intra", vgg=vgg_file(tmp_path))
+    cpu = torch.device("cpu")
+    types = {
+        dtype: {w.dtype for w in loop.Objective(config, cpu, dtype)._criterion.parameters()}
+        for dtype in (torch.float32, torch.bfloat16, torch.float16)
+    }
+    assert types == {
+        torch.float32: {torch.float32},
+        torch.bfloat16: {torch.bfloat16},
+        torch.float16: {torch.float32},
+    }

@@ -167,8 +167,10 @@ def test_files_that_are_no_state(clean, tmp_path):
         tmp_path / "run/final.safetensors",
         tmp_path / "none.safetensors",
     ):
-        with pytest.raises(CheckpointFormatError):
+        with pytest.raises(CheckpointFormatError) as error:
             load_state(path)
+        there = (path.parent / PREVIOUS_NAME).is_file()
+        assert (PREVIOUS_NAME in error.value.hint) == there
 
 
 def test_a_failed_save_leaves_the_states_as_they_were(clean, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from torch import nn
 
 from drcnet_cli import __version__
 from drcnet_cli.device import choose_device, choose_dtype
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
 from drcnet_cli.train.config import TrainConfig
@@ -139,9 +139,13 @@ def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
         return load_checkpoint(Path(config.init))[0].train()
     if state is not None:
         return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
-    network = DRCNet(
-        DRCNetConfig(config.width, config.depth, threshold=config.threshold, delta=config.delta)
-    )
+    try:
+        shape = DRCNetConfig(
+            config.width, config.depth, threshold=config.threshold, delta=config.delta
+        )
+    except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
+        raise UsageError(error.message, "See `drcnet train --help`.") from error
+    network = DRCNet(shape)
     # Both stages add what they predict to the input: from zero on, the first step already starts
     # at the input and not at noise of the network's own.
     for layer in (network.sam.to_image, network.to_residual):

@@ -81,7 +81,11 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(path: Path) -> State:
-    """Read a state file; raises CheckpointFormatError if it is damaged or something else."""
+    """Read a state file; raises CheckpointFormatError if it is missing, damaged or another kind."""
+    if not path.is_file():
+        raise CheckpointFormatError(
+            f"There is no training state {path}.", f"Name a run's {STATE_NAME}, or --resume auto"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})[_METADATA_KEY])
@@ -105,9 +109,12 @@ def load_state(path: Path) -> State:
             description["scaler"],
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        previous = path.with_name(PREVIOUS_NAME)
         raise CheckpointFormatError(
             f"{path} is not a whole training state ({error}).",
-            f"Try the one before it: --resume {path.with_name(PREVIOUS_NAME)}",
+            f"Try the one before it: --resume {previous}"
+            if previous.is_file() and previous != path
+            else "To begin anew: --resume never",
         ) from error
 
 

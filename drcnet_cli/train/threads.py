@@ -1,0 +1,73 @@
+"""How many threads of the CPU a training step is fastest with: found by trying.
+
+All cores are best on an idle machine. On a busy one the threads of a convolution's backward pass,
+which wait for each other by spinning, hold each other up whenever one has to share its core: there
+one thread can be ten times as fast as two.
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import torch
+
+from drcnet_cli import settings
+from drcnet_cli.train.run import Run
+
+_GAIN = 0.9  # fewer threads must take less than this share of the time
+_IMAGES = 2
+
+
+class Threads:
+    """Within its block torch's number of threads may be fitted; afterwards it is as before."""
+
+    def __enter__(self) -> "Threads":
+        """Remember the number."""
+        self._most = torch.get_num_threads()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Set the number again."""
+        torch.set_num_threads(self._most)
+
+    def fit(self, parts: Run, patch: int) -> None:
+        """Choose the number for patches of this side, if the CPU computes; the environment's stays.
+
+        Gradients are zero afterwards.
+        """
+        if parts.device.type != "cpu" or settings.threads_given():
+            return
+        images = torch.rand(_IMAGES, 3, patch, patch)
+        if parts.config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+
+        def step() -> None:
+            with torch.autocast("cpu", parts.dtype, enabled=parts.dtype is not torch.float32):
+                image1, image2 = parts.network(images, return_stages=True)
+            (image1.sum() + image2.sum()).backward()
+
+        torch.set_num_threads(fastest_threads(step, self._most))
+        parts.optimizer.zero_grad()
+
+
+def fastest_threads(
+    work: Callable[[], None], most: int, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Give the number of threads, `most` or halves of it, from which on fewer are not faster."""
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        work()  # the first time with so many threads is slower
+        started = clock()
+        work()
+        return clock() - started
+
+    best, least = most, seconds(most)
+    while best > 1 and (took := seconds(best // 2)) < _GAIN * least:
+        best, least = best // 2, took
+    return best
