@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from drcnet_cli.cli.options import JsonOption, QuietOption
-from drcnet_cli.cli.output import note, print_json, stderr_console
+from drcnet_cli.cli.output import note, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED, UsageError
 from drcnet_cli.tasks import TASKS
 
@@ -108,13 +108,12 @@ def _make_pairs(
     as_json: bool,
 ) -> None:
     """Make pairs with progress; exit 1 if a picture failed."""
-    from rich.progress import Progress
-
+    from drcnet_cli.cli.progress import Bar
     from drcnet_cli.data.degrade.folder import make_pairs
     from drcnet_cli.data.synthetic import load_streaks
 
     layers = load_streaks(streaks) if streaks else ()
-    with Progress(console=stderr_console(), disable=quiet, transient=True) as progress:
+    with Bar(shown=not quiet) as progress:
         bar = progress.add_task(kind)
         made = make_pairs(
             source,

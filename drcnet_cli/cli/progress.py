@@ -4,7 +4,14 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from drcnet_cli.cli.output import note, stderr_console
 
@@ -12,27 +19,37 @@ if TYPE_CHECKING:
     from drcnet_cli.restore import Outcome
 
 
+class Bar(Progress):
+    """A bar on standard error that vanishes when it ends, and writes nothing unless `shown`."""
+
+    def __init__(self, *columns: ProgressColumn, shown: bool) -> None:
+        # Without columns of its own it has rich's.
+        super().__init__(*columns, console=stderr_console(), disable=not shown, transient=True)
+
+    def stop(self) -> None:
+        """Take the bar away; rich before 15 ends even a disabled one with an empty line."""
+        if not self.disable:
+            super().stop()
+
+
 class RestoreProgress:
     """Shows images, megapixels per second and the time left; a context manager."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:
-        console = stderr_console()
         self._total = total
         self._quiet = quiet
-        self._live = console.is_terminal and not quiet
+        self._live = stderr_console().is_terminal and not quiet
         self._started = time.perf_counter()
         self._megapixels = 0.0
         self._images = 0
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.fields[images]}/{task.total:.0f} images"),
             BarColumn(),
             TextColumn("{task.fields[speed]:.2f} MP/s"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not self._live,
-            transient=True,
+            shown=self._live,
         )
         self._task = self._bar.add_task("", total=total, images=0, speed=0.0)
 
