@@ -88,6 +88,10 @@ def _collate(samples: list[Tensor | DrcnetError]) -> Tensor | DrcnetError:
 def _start_worker(_number: int) -> None:
     # One process a core already: OpenCV's own threads would only get in their way.
     cv2.setNumThreads(0)
+    # Where no core is left for them, workers should fill the gaps of the computing threads, which
+    # wait for each other, and never hold one of them up.
+    if hasattr(os, "nice"):
+        os.nice(10)
     # A Ctrl-C reaches the whole process group, but the training process decides when to end; and
     # its own handlers, inherited by a fork, are not for here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
