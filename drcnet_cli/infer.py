@@ -53,7 +53,7 @@ class Tiling:
         tile = self.tile
         if tile is None:
             patch = info.training_patch or DEFAULT_TILE
-            tile = max(SMALLEST_TILE, round(patch / 8) * 8)
+            tile = max(SMALLEST_TILE, round(patch / MULTIPLE) * MULTIPLE)
         overlap = tile // OVERLAP_SHARE if self.overlap is None else self.overlap
         check_tile(tile, overlap)
         if self.batch is not None and self.batch < 1:
@@ -188,7 +188,7 @@ class Restorer:
             self._notify(f"Memory ran out: going on with batches of {self._batch_limit}.")
             return
         side = max(chunk.shape[2:])
-        smaller = max(SMALLEST_TILE, side // 16 * 8)
+        smaller = max(SMALLEST_TILE, side // (2 * MULTIPLE) * MULTIPLE)
         if smaller >= side:
             raise MemoryExhaustedError(
                 f"Not even a tile of {side} pixels fits the memory of {self.device}.",

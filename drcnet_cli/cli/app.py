@@ -1,6 +1,5 @@
 """The `drcnet` command: its sub-commands, and the one place where errors become exit codes."""
 
-import os
 import signal
 import sys
 from typing import Annotated
@@ -58,7 +57,3 @@ def main() -> None:
     except KeyboardInterrupt:
         output.note("Interrupted.")
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away (`drcnet ... | head`): no news worth a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_OK)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio import is_image_name, read_picture
+from drcnet_cli.imageio.picture import rescale
 from drcnet_cli.imageio.read import DECODING_ERRORS
 
 Pixels = NDArray[np.uint8]
@@ -38,11 +39,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def read_rgb8(path: Path) -> Pixels:
     """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
-    pixels = read_picture(path).pixels
-    if pixels.dtype == np.float32:
-        pixels = np.rint(np.clip(pixels, 0, 1) * 255)
-    elif pixels.dtype == np.uint16:
-        pixels = np.rint(pixels * np.float32(255 / 65535))
+    pixels = rescale(read_picture(path).pixels, np.dtype(np.uint8))
     # Gray pictures have one channel, which becomes all three.
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
 
