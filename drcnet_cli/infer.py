@@ -23,6 +23,7 @@ from drcnet_cli.tiling import (
     check_tile,
     pad_tile,
     plan_tiles,
+    published_tiles,
 )
 
 DEFAULT_TILE = 256
@@ -39,11 +40,15 @@ BFLOAT16_MIN_PSNR = 54.0
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut, in pixels (tile 0: not at all); None: checkpoint and memory decide."""
+    """How an image is cut, in pixels (tile 0: not at all); None: checkpoint and memory decide.
+
+    `published` cuts and averages as the published evaluations do, and has no overlap of its own.
+    """
 
     tile: int | None = None
     overlap: int | None = None
     batch: int | None = None
+    published: bool = False
 
     def settle(self, info: CheckpointInfo) -> tuple[int, int]:
         """Give (tile, overlap), the checkpoint's training patch filling what is not set.
@@ -83,6 +88,7 @@ class Restorer:
     ) -> None:
         tiling = tiling or Tiling()
         self.tile, self.overlap = tiling.settle(info)
+        self._published = tiling.published
         self._own_tile, _ = Tiling().settle(info)
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.info = info
@@ -98,7 +104,8 @@ class Restorer:
 
     def describe(self) -> str:
         """Say which tile, overlap, batch, device and type are used, in one line."""
-        tile = f"tile {self.tile}, overlap {self.overlap}" if self.tile else "whole image"
+        edges = "as published" if self._published else f"overlap {self.overlap}"
+        tile = f"tile {self.tile}, {edges}" if self.tile else "whole image"
         batch = f", batch {self._batch(self.tile, self.tile)}" if self.tile else ""
         return f"{tile}{batch}, device {self.device}, dtype {dtype_name(self.dtype)}" + (
             ", x8 ensemble" if self.ensemble else ""
@@ -126,9 +133,24 @@ class Restorer:
             on_progress(done / len(plan))
         return restored
 
+    def settle_dtype(self, pixels: np.ndarray) -> None:
+        """Decide on the number type now, by this image's first tiles, if that is still open.
+
+        For several processes that shall compute alike whichever images each of them gets.
+        """
+        if self._unchecked:
+            plan = self._plan(*pixels.shape[:2])
+            top, left = next(iter(plan))
+            tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
+            tile = pad_tile(tile, plan.tile_height, plan.tile_width)
+            for _ in self._restore_tiles(tile[None]):
+                pass
+
     def _plan(self, height: int, width: int) -> TilePlan:
         """Cut the image; a tile far beyond it would be mostly padding, dearly computed."""
         enough = max(-(-max(height, width) // MULTIPLE) * MULTIPLE, self._own_tile)
+        if self._published:
+            return published_tiles(height, width, self.tile)
         if self.tile > enough:  # one tile, so nothing overlaps
             return plan_tiles(height, width, enough, 0)
         return plan_tiles(height, width, self.tile, self.overlap)

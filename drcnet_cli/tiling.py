@@ -23,6 +23,7 @@ class TilePlan:
 
     Pixels throughout. `tops` and `lefts` are evenly spread, the first at 0, the last flush with the
     edge. Where the image is smaller than a tile there is one tile, which reaches past the image.
+    `smooth`: tiles fade into each other; otherwise all that cover a pixel count alike.
     """
 
     height: int
@@ -31,6 +32,7 @@ class TilePlan:
     tile_width: int
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
+    smooth: bool = True
 
     def __len__(self) -> int:
         """Count the tiles."""
@@ -43,12 +45,12 @@ class TilePlan:
     @cached_property
     def row_weights(self) -> list[np.ndarray]:
         """Vertical weights of each row of tiles, float32, tile_height each."""
-        return axis_weights(self.tops, self.tile_height)
+        return axis_weights(self.tops, self.tile_height, self.smooth)
 
     @cached_property
     def column_weights(self) -> list[np.ndarray]:
         """Horizontal weights of each column of tiles, float32, tile_width each."""
-        return axis_weights(self.lefts, self.tile_width)
+        return axis_weights(self.lefts, self.tile_width, self.smooth)
 
 
 def check_tile(tile: int, overlap: int) -> None:
@@ -86,6 +88,24 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
     )
 
 
+def published_tiles(height: int, width: int, tile: int) -> TilePlan:
+    """Cover height x width as the published evaluations do: HINet's and DRCNet's released code.
+
+    As few tiles as cover it, at steps rounded up, and plain averages where they overlap. Raises
+    UsageError as `check_tile` does.
+    """
+    check_tile(tile, 0)
+
+    def starts(length: int) -> tuple[int, ...]:
+        if length <= tile:
+            return (0,)
+        last = -(-length // tile) - 1
+        step = -(-(length - tile) // last)
+        return tuple(min(index * step, length - tile) for index in range(last + 1))
+
+    return TilePlan(height, width, tile, tile, starts(height), starts(width), smooth=False)
+
+
 def axis_starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
     """Spread as few tiles as cover `length` evenly, neighbours overlapping by `overlap` or more."""
     if length <= tile:
@@ -94,15 +114,15 @@ def axis_starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
     return tuple(index * (length - tile) // (count - 1) for index in range(count))
 
 
-def axis_weights(starts: tuple[int, ...], tile: int) -> list[np.ndarray]:
-    """Weights along one axis: raised-cosine ramps over each overlap, summing to one everywhere."""
+def axis_weights(starts: tuple[int, ...], tile: int, smooth: bool = True) -> list[np.ndarray]:
+    """Weights along one axis, summing to one: raised-cosine ramps over each overlap, if smooth."""
     total = np.zeros(starts[-1] + tile)
     raw = []
     for index, start in enumerate(starts):
         weight = np.ones(tile)
-        if index > 0:
+        if smooth and index > 0:
             _ramp(weight, starts[index - 1] + tile - start)
-        if index + 1 < len(starts):
+        if smooth and index + 1 < len(starts):
             _ramp(weight[::-1], start + tile - starts[index + 1])
         raw.append(weight)
         total[start : start + tile] += weight

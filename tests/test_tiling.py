@@ -13,6 +13,7 @@ from drcnet_cli.tiling import (
     cut_tile,
     pad_tile,
     plan_tiles,
+    published_tiles,
 )
 
 tilings = st.sampled_from([0, 16, 24, 32, 64]).flatmap(
@@ -121,3 +122,25 @@ def test_impossible_sizes_are_refused_with_a_size_that_works(tile, overlap):
     words = caught.value.hint.split()
     number = int(words[-1])
     plan_tiles(50, 50, number, 0) if "--tile" in words else plan_tiles(50, 50, tile, number)
+
+
+@settings(deadline=None, max_examples=100)
+@given(sides, sides, st.sampled_from([16, 24, 64]))
+def test_published_tiles_average_plainly(height, width, tile):
+    image = np.random.default_rng(height * 1000 + width).random((3, height, width), np.float32)
+    plan = published_tiles(height, width, tile)
+    out, _ = blend_identity(image, plan)
+    assert np.allclose(out, image, atol=1e-6)
+    # As few as cover it, and a pixel's tiles count alike.
+    assert len(plan.tops) == -(-height // tile)
+    for weights in (*plan.row_weights, *plan.column_weights):
+        assert np.allclose(1 / weights, np.rint(1 / weights), atol=1e-4)
+
+
+def test_published_tiles_lie_where_the_released_code_puts_them():
+    plan = published_tiles(481, 321, 256)
+    assert (plan.tops, plan.lefts) == ((0, 225), (0, 65))
+    # Steps are rounded up: (600 - 256) / 2 = 172, (1281 - 256) / 5 = 205, (515 - 256) / 2 = 129.5.
+    assert published_tiles(600, 1281, 256).tops == (0, 172, 344)
+    assert published_tiles(600, 1281, 256).lefts == (0, 205, 410, 615, 820, 1025)
+    assert published_tiles(515, 256, 256).tops == (0, 130, 259)

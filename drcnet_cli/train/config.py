@@ -70,7 +70,7 @@ class TrainConfig:
     knots: int = _loss(0, "Approximate intra's negatives by so many, which is faster; 0: all.")
     vgg: str = _loss("", "File with VGG19's weights; default: torchvision's, downloaded.")
 
-    optimizer: str = _optimizer("adam", "adam or adamw.")
+    optimizer: str = _optimizer("adam", "adam, adamw or muon.")
     lr: float = _optimizer(1e-3, "Learning rate after the warm-up.")
     lr_min: float = _optimizer(1e-6, "Learning rate at the end of the cosine.")
     warmup: float = _optimizer(0.02, "Share of the budget in which the rate rises.")
@@ -212,7 +212,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
         "task": ("", *TASK_NAMES, *DATASET_TASKS),
         "loss": ("l1", "charbonnier", "psnr"),
         "contrastive": ("none", "intra", "extra", "released"),
-        "optimizer": ("adam", "adamw"),
+        "optimizer": ("adam", "adamw", "muon"),
         "dtype": ("auto", "float32", "bfloat16", "float16"),
     }
     checks = {

@@ -19,6 +19,7 @@ from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_ch
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.ema import WeightAverage
+from drcnet_cli.train.muon import Muon
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import Progress, State, find_state, load_state, save_state
 
@@ -113,7 +114,8 @@ def open_run(config: TrainConfig) -> Run:
         network.load_state_dict(state.parts["network"])
         average.network.load_state_dict(state.parts["average"])
         _load_optimizer(optimizer, state.optimizer)
-    model = torch.compile(network) if config.compile else network
+    # Each phase has its own patch: shapes taken for variable cost speed, and fail on some versions.
+    model = torch.compile(network, dynamic=False) if config.compile else network
     model, optimizer = accelerator.prepare(model, optimizer)
     if state is not None and state.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state.scaler)
@@ -157,15 +159,21 @@ def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
 def _make_optimizer(
     config: TrainConfig, network: nn.Module, device: torch.device
 ) -> torch.optim.Optimizer:
+    if config.optimizer == "muon":
+        return Muon(network.parameters(), config.lr, _pair(config.betas), config.weight_decay)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return kinds[config.optimizer](
         network.parameters(),
         lr=config.lr,
-        betas=(config.betas[0], config.betas[1]),
+        betas=_pair(config.betas),
         weight_decay=config.weight_decay,
         # One pass over each tensor instead of ten; other devices have no such kernel.
         fused=device.type in ("cpu", "cuda"),
     )
+
+
+def _pair(betas: tuple[float, ...]) -> tuple[float, float]:
+    return betas[0], betas[1]
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, Any]) -> None:
