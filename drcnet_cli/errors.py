@@ -43,6 +43,10 @@ class ImageError(DrcnetError):
     """One image cannot be read, restored or written; the others go on."""
 
 
+class ReportError(DrcnetError):
+    """A report cannot be written; what it reports of is done."""
+
+
 class NonFiniteError(ImageError):
     """The network gave NaN or infinity for a tile, in float32 too."""
 

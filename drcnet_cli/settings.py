@@ -9,6 +9,7 @@
 `HF_ENDPOINT` (mirror), `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables are read by
 `huggingface_hub` itself and mean there what its documentation says. `OMP_NUM_THREADS` is torch's
 number of threads; where it is not set, training by the clock may use fewer than there are cores.
+`WORLD_SIZE` and its companions are set by `torchrun` and `accelerate launch`.
 """
 
 import os
@@ -53,6 +54,12 @@ def share_processors() -> None:
 def threads_given() -> bool:
     """Tell whether the environment says how many threads torch shall use."""
     return "OMP_NUM_THREADS" in os.environ
+
+
+def launched_processes() -> int:
+    """Give the number of processes that a launcher started together with this one."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() else 1
 
 
 def debug() -> bool:

@@ -7,7 +7,7 @@ training", section 2.2), so that one learning rate serves both.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -38,7 +38,9 @@ class Muon(torch.optim.Optimizer):
         """Change each parameter that has a gradient."""
         for group in self.param_groups:
             with_gradient = [weight for weight in group["params"] if weight.grad is not None]
-            torch._foreach_mul_(with_gradient, 1 - group["lr"] * group["weight_decay"])
+            if group["weight_decay"]:
+                for weight in with_gradient:
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
             by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for weight in with_gradient:
                 rows = weight.shape[0]
@@ -53,11 +55,11 @@ class Muon(torch.optim.Optimizer):
         """Change weights of one shape; their matrices go through the products together."""
         directions = []
         for weight in weights:
-            state = self.state[weight]
+            state, gradient = self.state[weight], cast(Tensor, weight.grad)
             if not state:
                 state["momentum"] = torch.zeros_like(weight)
-            momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-            directions.append(weight.grad.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov's
+            momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+            directions.append(gradient.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov's
         updates = orthogonal(torch.stack(directions))
         size = _ADAM_SIZE * max(updates.shape[1:]) ** 0.5
         for weight, update in zip(weights, updates, strict=True):
