@@ -6,15 +6,18 @@
 True
 >>> model = load_model("drcnet-s-derain", device="cpu")
 >>> restored = restore_image(image, model=model, tile=128, overlap=16)
+>>> (result,) = evaluate("rain100l", "data", model="drcnet-s-derain")
+>>> result.mean("psnr"), result.images[0].ssim
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_model", "restore_image"]
+__all__ = ["__version__", "evaluate", "load_model", "restore_image"]
 
 if TYPE_CHECKING:
     from drcnet_cli.api import load_model, restore_image
+    from drcnet_cli.evaluation.session import evaluate
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute may be anything
@@ -23,4 +26,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute may be a
         from drcnet_cli import api
 
         return getattr(api, name)
+    if name == "evaluate":
+        from drcnet_cli.evaluation.session import evaluate
+
+        return evaluate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

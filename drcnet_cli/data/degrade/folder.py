@@ -93,6 +93,23 @@ def _places(source: Path, destination: Path) -> dict[Path, Path]:
     return places
 
 
+def degrade_pixels(
+    pixels: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()
+) -> tuple[Array, Array]:
+    """Degrade one picture; give the degraded and the clean one as they are saved.
+
+    H x W x 3 uint8 all three; what is clean may differ from `pixels`, as where noise is removed.
+    """
+    image = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+    pair = degrade(image, kind, rng, streaks)
+    return _to_bytes(pair.degraded), _to_bytes(pair.clean)
+
+
+def _to_bytes(image: Array) -> Array:
+    """Give H x W x 3 uint8 of 3 x H x W in [0, 1]."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+
+
 def _make_pair(
     path: Path,
     targets: tuple[Path, Path],
@@ -101,10 +118,9 @@ def _make_pair(
     streaks: Streaks,
 ) -> None:
     """Degrade one picture and write both results; raises ImageError naming the file."""
-    pixels = read_rgb8(path)
-    image = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
-    pair = degrade(image, kind, rng, streaks)
-    for target, result in zip(targets, (pair.degraded, pair.clean), strict=True):
+    for target, result in zip(
+        targets, degrade_pixels(read_rgb8(path), kind, rng, streaks), strict=True
+    ):
         try:
             write_png(target, result)
         except OSError as error:
@@ -131,7 +147,7 @@ def read_some(source: Path, count: int, *, seed: int) -> list[Array]:
 def write_png(path: Path, image: Array) -> None:
     """Write 3 x H x W in [0, 1], or H x W x 3 uint8, as an 8-bit PNG, whole or not at all."""
     if image.dtype != np.uint8:
-        image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+        image = _to_bytes(image)
     with atomic_write(path) as temporary:
         # Level 1 is a few per cent larger than the best and many times as fast.
         Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="PNG", compress_level=1)

@@ -1,0 +1,1 @@
+"""Measuring checkpoints as the literature does: data sets, protocols, scores, published ones."""

@@ -1,0 +1,1 @@
+"""Results for reading: tables, CSV, JSON, Markdown, and pages with pictures."""

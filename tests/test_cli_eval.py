@@ -1,0 +1,164 @@
+"""`drcnet eval` as a process, on tiny data sets."""
+
+import csv
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from conftest import command, environment
+from PIL import Image
+
+from drcnet_cli.metrics import psnr
+from drcnet_cli.report.marked import BEGIN, END
+
+
+def write_pairs(folder, count, suffix=".png"):
+    rng = np.random.default_rng(3)
+    for side in ("input", "target"):
+        (folder / side).mkdir(parents=True)
+    for number in range(count):
+        clean = rng.integers(60, 200, (20, 24, 3))
+        noisy = (clean + rng.normal(0, 12, clean.shape)).clip(0, 255)
+        for side, pixels in (("input", noisy), ("target", clean)):
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / side / f"{number}{suffix}")
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_pairs(tmp_path / "data" / "Rain100L", 3)
+    write_pairs(tmp_path / "data" / "PolyU", 2)
+    return tmp_path / "data"
+
+
+def records(result):
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_scores_are_those_of_the_restored_files(drcnet, root, tmp_path, tiny_weights):
+    (record,) = records(
+        drcnet("eval", "-d", "rain100l", "--data-root", root, "-w", tiny_weights, "--json", "-q")
+    )
+    assert record["setting"]["checkpoint"] == "tiny"
+    assert len(record["setting"]["sha256"]) == 64
+    assert not record["complete"]  # the set has 100
+    assert record["published"] == []
+    folder = root / "Rain100L"
+    drcnet("restore", "-w", tiny_weights, "-q", folder / "input", tmp_path / "out")
+    for image in record["images"]:
+        files = [tmp_path / "out" / image["name"], folder / "target" / image["name"]]
+        restored, target = (np.asarray(Image.open(file)) for file in files)
+        assert image["psnr"] == pytest.approx(psnr(restored, target, channel="y"), abs=1e-6)
+    means = record["means"]
+    assert means["psnr"] == pytest.approx(np.mean([image["psnr"] for image in record["images"]]))
+
+
+def test_everything_found_is_measured_and_written(drcnet, root, tmp_path, tiny_weights):
+    (tmp_path / "README.md").write_text(f"# Mine\n{BEGIN}\n{END}\n", encoding="utf-8")
+    files = {name: tmp_path / "made" / f"scores.{name}" for name in ("csv", "md", "html")}
+    result = drcnet(
+        "eval", "--reproduce", "--data-root", root, "-w", tiny_weights, "--protocol", "paper",
+        "--csv", files["csv"], "--markdown", files["md"], "--markdown", "README.md",
+        "--html", files["html"],
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "Rain100L: 3 pictures" in result.stdout
+    assert "PolyU: 2 pictures" in result.stdout
+    assert "tile 256, as published" in result.stdout
+    lines = list(csv.DictReader(files["csv"].open(encoding="utf-8", newline="")))
+    assert [line["dataset"] for line in lines] == ["rain100l"] * 3 + ["polyu"] * 2
+    text = files["md"].read_text(encoding="utf-8")
+    assert "| Rain100L | tiny | 3 |" in text
+    assert "drcnet eval --reproduce" in text
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# Mine\n")
+    assert text.split("\n###")[0].strip() in readme
+    assert "###" not in readme
+    page = files["html"].read_text(encoding="utf-8")
+    assert page.count("data:image/") >= 3 * 5  # before, after and target of five pictures
+    assert "://" not in page.replace("http://www.w3.org/", "")  # nothing to be fetched
+
+
+def test_several_processes_give_what_one_gives(root, tmp_path, tiny_weights):
+    arguments = [
+        "eval", "-d", "rain100l", "--data-root", root, "-w", tiny_weights, "--json", "-q",
+        "--device", "cpu",
+    ]  # fmt: skip
+    env = environment(tmp_path)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    one, two = (
+        subprocess.run(
+            [command()[0], *start, "-m", "drcnet_cli", *map(str, arguments)],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
+        )
+        for start in ([], launcher)
+    )  # fmt: skip
+    (alone,), (shared,) = records(one), records(two)
+    for record in (alone, shared):
+        del record["means"]["seconds"]
+        for image in record["images"]:
+            del image["seconds"]
+    assert alone == shared
+
+
+def test_pairs_of_one_s_own(drcnet, root, tiny_weights):
+    folder = root / "PolyU"
+    (record,) = records(
+        drcnet(
+            "eval", "--task", "denoise", "--lq", folder / "input", "--gt", folder / "target",
+            "-w", tiny_weights, "--json", "-q", "--limit", 1,
+        )
+    )  # fmt: skip
+    assert len(record["images"]) == 1
+    assert record["complete"]
+    assert record["means"]["input_psnr"] == pytest.approx(27, abs=1)
+
+
+def test_the_default_checkpoint_is_the_task_s(drcnet, root):
+    (record,) = records(
+        drcnet("eval", "-d", "polyu", "--data-root", root, "--limit", 1, "--json", "-q")
+    )
+    assert record["setting"]["checkpoint"].startswith("drcnet-s-denoise")
+
+
+def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_weights):
+    broken = root / "PolyU" / "input" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    result = drcnet("eval", "-d", "polyu", "--data-root", root, "-w", tiny_weights)
+    assert result.returncode == 1
+    assert "1.png" in result.stderr
+    assert "PolyU: 1 picture," in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--dataset NAME"),
+        (["-d", "rain100l"], "--data-root"),
+        (["-d", "rain100", "--data-root", "data"], "rain100l"),
+        (["-d", "gopro", "--data-root", "data"], "GOPRO_Large"),
+        (["-d", "rain100l", "--data-root", "nowhere"], "nowhere"),
+        (["-d", "rain100l", "--reproduce", "--data-root", "data"], "cannot be combined"),
+        (["--lq", "data/PolyU/input"], "--gt"),
+        (["--lq", "data/PolyU/input", "--gt", "data/PolyU/target"], "--task"),
+        (["--reproduce", "--data-root", "data/PolyU/input"], "No data set"),
+        (["-d", "polyu", "--data-root", "data", "--task", "derain"], "Leave out --task"),
+        (["-d", "polyu", "--data-root", "data", "--protocol", "mine"], "best or paper"),
+        (["-d", "polyu", "--data-root", "data", "--protocol", "paper", "--tile", "64"], "--tile"),
+        (["-d", "polyu", "--data-root", "data", "-m", "drcnet-s-derain"], "derain"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_sentence(drcnet, root, arguments, said):
+    result = drcnet("eval", *arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not result.stdout
+
+
+def test_the_list_says_where_to_get_each_set(drcnet):
+    listed = [json.loads(line) for line in drcnet("eval", "--list", "--json").stdout.splitlines()]
+    assert {"rain100l", "sidd", "dnd", "gopro", "cbsd68-25"} <= {item["name"] for item in listed}
+    text = drcnet("eval", "--list").stdout
+    assert all(item["where"] in text for item in listed)
