@@ -70,7 +70,7 @@ class TrainConfig:
     knots: int = _loss(0, "Approximate intra's negatives by so many, which is faster; 0: all.")
     vgg: str = _loss("", "File with VGG19's weights; default: torchvision's, downloaded.")
 
-    optimizer: str = _optimizer("adam", "adam, adamw or muon.")
+    optimizer: str = _optimizer("adam", "adam, adamw or muon, which wants --lr 4e-3.")
     lr: float = _optimizer(1e-3, "Learning rate after the warm-up.")
     lr_min: float = _optimizer(1e-6, "Learning rate at the end of the cosine.")
     warmup: float = _optimizer(0.02, "Share of the budget in which the rate rises.")
@@ -90,7 +90,7 @@ class TrainConfig:
     device: str = _machine("auto", "auto, cpu, cuda, cuda:N or mps.")
     dtype: str = _machine("auto", "auto, float32, bfloat16 or float16.")
     channels_last: bool = _machine(True, "Keep channels last in memory, which is faster.")
-    compile: bool = _machine(False, "Compile the network first (torch.compile).")
+    compile: bool = _machine(False, "Compile the network for each phase (torch.compile).")
     seed: int = _machine(0, "Seed of the weights, the crops and the degradations.")
 
     out: str = _result("", "Folder for the results; default: runs/TASK.")
