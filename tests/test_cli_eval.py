@@ -131,6 +131,18 @@ def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_w
     assert "PolyU: 1 picture," in result.stdout
 
 
+@pytest.mark.parametrize("flag", ["--csv", "--markdown", "--html"])
+def test_a_file_that_cannot_be_written_is_said_after_the_scores(drcnet, root, tiny_weights, flag):
+    result = drcnet(
+        "eval", "-d", "polyu", "--data-root", root, "-w", tiny_weights, flag,
+        root / "PolyU" / "input" / "0.png" / "scores.html",
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "PolyU: 2 pictures" in result.stdout
+    assert "cannot be written" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -147,6 +159,7 @@ def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_w
         (["-d", "polyu", "--data-root", "data", "--protocol", "mine"], "best or paper"),
         (["-d", "polyu", "--data-root", "data", "--protocol", "paper", "--tile", "64"], "--tile"),
         (["-d", "polyu", "--data-root", "data", "-m", "drcnet-s-derain"], "derain"),
+        (["-d", "polyu", "--data-root", "data", "--html", "page.txt"], ".html"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_sentence(drcnet, root, arguments, said):

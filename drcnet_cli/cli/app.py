@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from drcnet_cli import __version__, settings
-from drcnet_cli.cli import convert, data, degrade, doctor, output, restore, train, weights
+from drcnet_cli.cli import (
+    compare,
+    convert,
+    data,
+    degrade,
+    doctor,
+    eval,
+    output,
+    restore,
+    train,
+    weights,
+)
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
 
 app = typer.Typer(
@@ -19,8 +30,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("restore")(restore.restore)
+app.command("compare")(compare.compare)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
+app.command("eval")(eval.eval)
 app.command("train")(train.train)
 app.command("degrade")(degrade.degrade)
 app.add_typer(data.app, name="data")

@@ -17,7 +17,7 @@ from drcnet_cli.cli.eval_output import (
 from drcnet_cli.cli.eval_source import Source
 from drcnet_cli.cli.output import note
 from drcnet_cli.cli.restore import choose_checkpoint, parse_tiling
-from drcnet_cli.errors import EXIT_SOME_FAILED
+from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError
 
 if TYPE_CHECKING:
     from drcnet_cli.evaluation.processes import Processes
@@ -99,6 +99,8 @@ def eval(  # noqa: A001 - the command's name
         choose_checkpoint(None, model, weights)  # refuses the two together
     source = Source(dataset, reproduce, lq, gt, data_root, task)
     source.check()
+    files = Files(csv, tuple(markdown or ()), html)
+    files.check()
 
     from drcnet_cli.evaluation.processes import join_processes
     from drcnet_cli.evaluation.session import Evaluator, Machine, parse_protocol
@@ -114,8 +116,14 @@ def eval(  # noqa: A001 - the command's name
         lpips=_lpips(device, processes) if lpips else None,
         notify=(lambda _: None) if quiet else (lambda text: note(f"Note: {text}")),
     )
-    files = Files(csv, tuple(markdown or ()), html)
-    if _measure(plans, evaluator, files, out, quiet, as_json):
+    try:
+        failed = _measure(plans, evaluator, files, out, quiet, as_json)
+    except OSError as error:
+        raise ReportError(
+            f"{error.filename or out} cannot be written ({error.strerror or error}).",
+            "Choose another place; scores that were printed are right.",
+        ) from error
+    if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

@@ -133,6 +133,13 @@ class Files:
     markdown: tuple[Path, ...]
     html: Path | None
 
+    def check(self) -> None:
+        """Raise UsageError now rather than after the work if a name cannot be a page's."""
+        if self.html is not None:
+            from drcnet_cli.report.page import check_page_path
+
+            check_page_path(self.html)
+
     def write(
         self,
         measured: "Sequence[tuple[Measurement, Evaluation]]",

@@ -8,7 +8,13 @@ import typer
 
 from drcnet_cli.cli import options
 from drcnet_cli.cli.output import note, print_json
-from drcnet_cli.cli.restore_report import print_jobs, print_plan, summarise
+from drcnet_cli.cli.restore_report import (
+    check_report,
+    print_jobs,
+    print_plan,
+    summarise,
+    write_report,
+)
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS
 
@@ -54,6 +60,12 @@ def restore(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be done.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE.html", help="Write a page of pictures before and after."
+        ),
+    ] = None,
     tile: options.TileOption = "auto",
     overlap: options.OverlapOption = None,
     batch: options.BatchOption = "auto",
@@ -71,6 +83,8 @@ def restore(
     """
     checkpoint = choose_checkpoint(task, model, weights)
     streams = not in_place and "-" in (paths[0], paths[-1])
+    if report is not None:
+        check_report(report, streams, in_place)
     if streams:
         plan = _plan_stream(paths, format, overwrite, as_json)
     else:
@@ -79,7 +93,7 @@ def restore(
         print_plan(plan, as_json)
         return
     if not plan.jobs:
-        summarise(plan, [], quiet, as_json)
+        _conclude(plan, [], None, checkpoint, report, quiet, as_json)
         return
 
     from drcnet_cli.restore import WriteOptions
@@ -90,7 +104,8 @@ def restore(
     if streams:
         _restore_stream(plan, restorer, written, quiet, as_json)
     else:
-        _restore_plan(plan, restorer, written, quiet, as_json)
+        outcomes = _restore_plan(plan, restorer, written, quiet, as_json)
+        _conclude(plan, outcomes, restorer, checkpoint, report, quiet, as_json)
 
 
 def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:
@@ -197,8 +212,8 @@ def _load(
 
 def _restore_plan(
     plan: "Plan", restorer: "Restorer", written: "WriteOptions", quiet: bool, as_json: bool
-) -> None:
-    """Run a plan with progress; exit 1 if a file failed, 130 if interrupted."""
+) -> "list[Outcome]":
+    """Run a plan with progress; exit 130 if interrupted."""
     from drcnet_cli.cli.progress import RestoreProgress
     from drcnet_cli.restore import Watch, restore_files
 
@@ -218,7 +233,23 @@ def _restore_plan(
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    summarise(plan, outcomes, quiet, as_json)
+    return outcomes
+
+
+def _conclude(
+    plan: "Plan",
+    outcomes: "list[Outcome]",
+    restorer: "Restorer | None",
+    checkpoint: str | Path,
+    report: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
+    report_error = None
+    if report is not None:
+        report_error = write_report(report, plan, outcomes, restorer, checkpoint, quiet)
+    summarise(plan, outcomes, quiet, as_json, report_error)
 
 
 def _restore_stream(

@@ -1,20 +1,99 @@
-"""What `drcnet restore` says of a plan and of its outcome: lines, or a JSON record per file."""
+"""What `drcnet restore` says of a plan and of its outcome: lines, JSON records, and a page."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from drcnet_cli.cli.output import note, print_json, print_line
-from drcnet_cli.errors import EXIT_SOME_FAILED, ImageError
+from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from drcnet_cli.files import Job, Plan
+    from drcnet_cli.infer import Restorer
     from drcnet_cli.restore import Outcome
 
 
-def summarise(plan: "Plan", outcomes: "list[Outcome]", quiet: bool, as_json: bool) -> None:
-    """Say how it went; exit 1 if anything failed."""
+def check_report(report: Path, streams: bool, in_place: bool) -> None:
+    """Raise UsageError if no report can be written of such a run, or under such a name."""
+    from drcnet_cli.report.page import check_page_path
+
+    check_page_path(report)
+    if streams:
+        raise UsageError(
+            "--report shows files, and standard input or output (-) leaves none.",
+            "Leave out --report, or name files",
+        )
+    if in_place:
+        raise UsageError(
+            "--report shows before and after, and --in-place leaves no before.",
+            "Leave out either, or name an OUTPUT",
+        )
+
+
+def write_report(
+    report: Path,
+    plan: "Plan",
+    outcomes: "list[Outcome]",
+    restorer: "Restorer | None",
+    checkpoint: str | Path,
+    quiet: bool,
+) -> DrcnetError | None:
+    """Write the page of a run; give, not raise, what prevents it: the outputs are there anyway."""
+    from drcnet_cli.report.page import write_page
+    from drcnet_cli.report.restored_page import page_blocks, page_subtitle
+
+    # In the order of the plan, which the writing of several pictures at once may change.
+    restored = {outcome.job for outcome in outcomes if not outcome.error}
+    jobs = [job for job in plan.jobs if job in restored] + list(plan.finished)
+    failures = [(str(o.job.source), str(o.error)) for o in outcomes if o.error]
+    failures += [(str(folder), "The folder cannot be listed.") for folder in plan.unreadable]
+    subtitle = page_subtitle(len(restored), len(plan.finished), len(failures))
+    try:
+        blocks = page_blocks(jobs, failures, _run_facts(outcomes, restorer, checkpoint))
+        write_page(report, "Restored pictures", blocks, subtitle=subtitle)
+    except DrcnetError as error:
+        return error
+    if not quiet:
+        note(f"Wrote {report}.")
+    return None
+
+
+def _run_facts(
+    outcomes: "list[Outcome]", restorer: "Restorer | None", checkpoint: str | Path
+) -> list[tuple[str, str]]:
+    """Say what the outputs depend on, and how long they took; without a restorer, the version."""
+    from drcnet_cli import __version__
+
+    if restorer is None:
+        return [("Version", f"drcnet {__version__}")]
+    import torch
+
+    from drcnet_cli.weights.fetch import resolve
+    from drcnet_cli.weights.files import describe_file
+
+    path = resolve(checkpoint, offline=True).path  # loaded, so it is on this machine
+    megapixels = sum(outcome.megapixels for outcome in outcomes if not outcome.error)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return [
+        ("Checkpoint", restorer.info.name or path.name),
+        ("Its sha256", describe_file(path).sha256),
+        ("Task", restorer.info.task or "not said"),
+        ("Computed with", restorer.describe()),
+        ("Time", f"{megapixels:.2f} megapixels in {seconds:.1f} s"),
+        ("Version", f"drcnet {__version__}, torch {torch.__version__}"),
+    ]
+
+
+def summarise(
+    plan: "Plan",
+    outcomes: "list[Outcome]",
+    quiet: bool,
+    as_json: bool,
+    report_error: DrcnetError | None = None,
+) -> None:
+    """Say how it went; exit 1 if anything failed, be it only the report."""
     failed = [outcome.error for outcome in outcomes if outcome.error]
     if not quiet:
         done = f"{len(outcomes) - len(failed)} restored"
@@ -25,7 +104,9 @@ def summarise(plan: "Plan", outcomes: "list[Outcome]", quiet: bool, as_json: boo
     _report_unreadable(plan, as_json)
     for error in failed:
         note(f"Failed: {error.message} {error.hint}".rstrip())
-    if failed or plan.unreadable:
+    if report_error:
+        note(f"Failed: {report_error.message} {report_error.hint}".rstrip())
+    if failed or plan.unreadable or report_error:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

@@ -1,6 +1,6 @@
 """The page of an evaluation: scores, gains, and the pictures that gained most and least."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from drcnet_cli.evaluation.results import Evaluation, ImageScore
 from drcnet_cli.evaluation.run import restored_as_scored, to_bytes
@@ -21,32 +21,29 @@ from drcnet_cli.report.scores import (
 
 def evaluation_blocks(
     measured: Sequence[tuple[Measurement, Evaluation]], evaluator: Evaluator
-) -> list[Block]:
+) -> Iterator[Block]:
     """Give the page's blocks; the three pictures of each data set are restored once more for it."""
-    blocks: list[Block] = []
     if len(measured) > 1:
         evaluations = [evaluation for _, evaluation in measured]
-        blocks.append(Table("All data sets", OVERVIEW, overview(evaluations)))
+        yield Table("All data sets", OVERVIEW, overview(evaluations))
         for title, averaged in average_rows(evaluations):
             cells = [row.cells() for row in averaged]
-            blocks.append(Table(title, HEADER, cells, HEADER_NOTE, highlighted=[len(cells) - 1]))
+            yield Table(title, HEADER, cells, HEADER_NOTE, highlighted=[len(cells) - 1])
     for plan, evaluation in measured:
-        blocks.append(Section(heading(evaluation), " ".join(remarks(evaluation))))
+        yield Section(heading(evaluation), " ".join(remarks(evaluation)))
         shown = rows(evaluation)
         ours = [index for index, row in enumerate(shown) if row.ours]
         cells = [row.cells() for row in shown]
-        blocks.append(Table("Scores", HEADER, cells, HEADER_NOTE, highlighted=ours))
+        yield Table("Scores", HEADER, cells, HEADER_NOTE, highlighted=ours)
         gains = [image.gain for image in evaluation.images]
-        blocks.append(Histogram("Gain of each picture", gains, "dB", "PSNR over the input's."))
-        blocks += _pictures(plan, evaluation, evaluator)
-        blocks.append(Facts("How it was measured", facts(evaluation)))
-    return blocks
+        yield Histogram("Gain of each picture", gains, "dB", "PSNR over the input's.")
+        yield from _pictures(plan, evaluation, evaluator)
+        yield Facts("How it was measured", facts(evaluation))
 
 
-def _pictures(plan: Measurement, evaluation: Evaluation, evaluator: Evaluator) -> list[Block]:
+def _pictures(plan: Measurement, evaluation: Evaluation, evaluator: Evaluator) -> Iterator[Block]:
     restorer = evaluator.restorer(plan.checkpoint, plan.task)
     cases = {case.name: case for case in plan.suite.cases}
-    blocks: list[Block] = []
     for place, image in _chosen(evaluation):
         degraded, target = cases[image.name].load()
         restored = to_bytes(restored_as_scored(degraded, restorer, plan.protocol))
@@ -55,8 +52,7 @@ def _pictures(plan: Measurement, evaluation: Evaluation, evaluator: Evaluator) -
             "SSIM": f"{image.ssim:.4f} (input {image.input_ssim:.4f})",
         }
         title = f"{place} gain: {image.name}"
-        blocks.append(Comparison(title, "", to_bytes(degraded), restored, target, scores=scores))
-    return blocks
+        yield Comparison(title, "", to_bytes(degraded), restored, target, scores=scores)
 
 
 def _chosen(evaluation: Evaluation) -> list[tuple[str, ImageScore]]:
