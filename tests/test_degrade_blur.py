@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drcnet_cli.data.degrade import degrade
 from drcnet_cli.data.degrade.base import display_curve, look_up
 from drcnet_cli.data.degrade.blur import (
     BlurParams,
@@ -103,7 +104,7 @@ def test_motion_keeps_the_mean_of_a_scene_with_a_quiet_border():
     image = np.full((128, 128, 3), 0.3, np.float32)
     image[48:80, 48:80] = np.random.default_rng(0).random((32, 32, 3))
     for seed in range(5):
-        params = BlurParams(length=(10, 10), rotation=(0, 1), layers_share=0)
+        params = BlurParams(length=(10, 10), turn=(0, 0.3), layers_share=0)
         blurred = motion(image, np.random.default_rng(seed), params)
         assert blurred.mean() == pytest.approx(image.mean(), rel=2e-3)
         assert blurred.std() < image.std()
@@ -146,7 +147,7 @@ def test_layers_blur_differently_over_the_picture():
     """A still camera and a moving foreground: some parts stay sharp, others do not."""
     rng = np.random.default_rng(0)
     texture = rng.random((128, 128, 1), dtype=np.float32).repeat(3, axis=2)
-    params = BlurParams(length=(20, 20), rotation=(0, 0), layers_share=1, still_share=1)
+    params = BlurParams(length=(20, 20), turn=(0, 0), layers_share=1, still_share=1)
     ratios = []
     for seed in range(8):
         blurred = motion(texture, np.random.default_rng(seed), params)
@@ -189,3 +190,15 @@ def test_noise_is_added_in_linear_light():
     to_linear = display_curve().to_linear
     light = look_up(to_linear, noisy)
     assert light.var() == pytest.approx(1e-3 * look_up(to_linear, image).mean(), rel=0.1)
+
+
+def test_light_blur_harms_less_than_heavy_blur():
+    picture = np.random.default_rng(0).random((3, 12, 16), dtype=np.float32)
+    image = picture.repeat(8, axis=1).repeat(8, axis=2)
+
+    def error(kind):
+        pairs = [degrade(image, kind, np.random.default_rng(seed)) for seed in range(8)]
+        return np.median([np.abs(pair.degraded - pair.clean).mean() for pair in pairs])
+
+    assert 2 * error("blur-light") < error("blur-heavy")
+    assert error("blur-light") < error("blur") < error("blur-heavy")

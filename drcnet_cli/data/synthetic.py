@@ -28,7 +28,7 @@ Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture, and cut off: the
 # reach of a blur, and of a demosaicing or a JPEG block.
-_MARGINS = {"blur": 32, "noise": 8, "camera": 8}
+_MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
 
 
 def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:

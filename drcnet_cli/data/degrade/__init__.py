@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from drcnet_cli.data.degrade import blur
 from drcnet_cli.data.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.data.degrade.blur import add_blur
 from drcnet_cli.data.degrade.camera import add_camera_noise
@@ -36,13 +37,15 @@ DEGRADATIONS: dict[str, Degradation] = {
     "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),
     "rain-heavy": lambda image, rng, streaks=(): add_rain(image, rng, HEAVY, streaks),
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
+    "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
+    "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
 }
 
 # The first kind of each task is its mix, and the default.
 KINDS: dict[str, tuple[str, ...]] = {
     "derain": ("rain", "rain-light", "rain-heavy"),
     "denoise": ("noise", "gaussian", "camera"),
-    "deblur": ("blur",),
+    "deblur": ("blur", "blur-light", "blur-heavy"),
 }
 
 

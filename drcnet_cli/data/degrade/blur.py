@@ -31,16 +31,17 @@ _BORDER = cv2.BORDER_REFLECT_101
 class BlurParams:
     """Ranges that each image draws from.
 
-    `length`: of the path in pixels. `rotation`: of the path of turns, in degrees. `layers_share`:
-    how often a foreground moves on its own; in `still_share` of these the camera hardly moves, as
-    when a person walks past. `disc_share`, `disc`: how often the picture is out of focus, and the
-    disc's radius in pixels. `highlight_share`, `highlight`: how often clipped lights are given back
-    the brightness that the sensor could not hold, in multiples of white. `shot`, `read`: the
-    noise's variance in linear light is `shot * light + read`.
+    `length`: of the path in pixels, each doubling as likely. `turn`: how far turning moves the
+    corners, as a multiple of that. `layers_share`: how often a foreground moves on its own; in
+    `still_share` of these the camera hardly moves, as when a person walks past. `disc_share`,
+    `disc`: how often the picture is out of focus, and the disc's radius in pixels.
+    `highlight_share`, `highlight`: how often clipped lights are given back the brightness that the
+    sensor could not hold, in multiples of white. `shot`, `read`: the noise's variance in linear
+    light is `shot * light + read`.
     """
 
-    length: Range = (3.0, 40.0)
-    rotation: Range = (0.0, 1.5)
+    length: Range = (2.0, 40.0)
+    turn: Range = (0.0, 0.8)
     layers_share: float = 0.35
     still_share: float = 0.25
     disc_share: float = 0.06
@@ -49,6 +50,11 @@ class BlurParams:
     highlight: Range = (0.3, 3.0)
     shot: Range = (1e-6, 1e-4)
     read: Range = (1e-9, 1e-7)
+
+
+MIXED = BlurParams()
+LIGHT = BlurParams(length=(2.0, 10.0), disc=(0.8, 2.0))
+HEAVY = BlurParams(length=(12.0, 40.0), disc=(2.0, 4.0))
 
 
 def average_over(picture: Array, shake: Shake) -> Array:
@@ -99,19 +105,27 @@ def brighten_lights(linear: Array, amount: float) -> Array:
 def motion(linear: Array, rng: np.random.Generator, params: BlurParams) -> Array:
     """Blur H x W x 3 in linear light by a random shake, with a foreground of its own in a share."""
     shape = (linear.shape[0], linear.shape[1])
-    length, rotation = rng.uniform(*params.length), np.deg2rad(rng.uniform(*params.rotation))
     if not chance(rng, params.layers_share):
-        return average_over(linear, draw_shake(rng, shape, length, rotation))
+        return average_over(linear, _draw(rng, shape, params))
     still = chance(rng, params.still_share)
-    behind = draw_shake(rng, shape, length * (0.1 if still else 1.0), rotation * (not still))
-    front = draw_shake(rng, shape, rng.uniform(*params.length), rotation)
+    behind = _draw(rng, shape, params, 0.1 if still else 1.0)
+    front = _draw(rng, shape, params)
     mask = draw_mask(rng, shape)[..., None]
     # Premultiplied, so that the foreground's light spreads over the background and not the reverse.
     covered = average_over(np.concatenate([linear * mask, mask], axis=2), front)
     return covered[..., :3] + (1 - covered[..., 3:]) * average_over(linear, behind)
 
 
-def add_blur(image: Array, rng: np.random.Generator, params: BlurParams = BlurParams()) -> Degraded:
+def _draw(
+    rng: np.random.Generator, shape: tuple[int, int], params: BlurParams, share: float = 1.0
+) -> Shake:
+    """Draw a shake, `share` of its length."""
+    length = share * log_uniform(rng, params.length)
+    corner = 0.5 * float(np.hypot(*shape))
+    return draw_shake(rng, shape, length, rng.uniform(*params.turn) * length / corner)
+
+
+def add_blur(image: Array, rng: np.random.Generator, params: BlurParams = MIXED) -> Degraded:
     """Blur as a shaken or moving camera does; the clean image is the given one.
 
     Near the border the blur draws on the reflected picture: where that matters, pass a margin and
