@@ -113,6 +113,16 @@ def luma(image: NDArray[Any]) -> NDArray[np.float64]:
 
 def _mean_ssim(first: NDArray[Any], second: NDArray[Any], variant: SsimVariant) -> float:
     """Average the SSIM map of two H x W planes, or of two H x W x 3 volumes for `3d`."""
+    return float(np.mean(ssim_map(first, second, variant)))
+
+
+def ssim_map(
+    first: NDArray[Any], second: NDArray[Any], variant: SsimVariant
+) -> NDArray[np.float64]:
+    """Give the SSIM around each position of H x W (x C) floating-point values in 0..255.
+
+    Channels are taken one by one, except for `3d`; `valid` gives those where the window fits.
+    """
     # Centred: local variances are small differences of large squares.
     first, second = first - _PEAK / 2, second - _PEAK / 2
     mean_1, mean_2 = _window_mean(first, variant), _window_mean(second, variant)
@@ -127,7 +137,7 @@ def _mean_ssim(first: NDArray[Any], second: NDArray[Any], variant: SsimVariant) 
     product, squares = mean_1 * mean_2, mean_1 * mean_1 + mean_2 * mean_2
     luminance = (2.0 * product + _C1) / (squares + _C1)
     structure = (2.0 * covariance + _C2) / (variances + _C2)
-    return float(np.mean(luminance * structure))
+    return luminance * structure
 
 
 def _window_mean(values: NDArray[Any], variant: SsimVariant) -> NDArray[np.float64]:

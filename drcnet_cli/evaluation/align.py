@@ -20,11 +20,11 @@ import numpy as np
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.case import Array, Protocol
+from drcnet_cli.metrics import ssim_map
 
 _ITERATIONS = 100
 _FILTER = 5  # pixels: the Gaussian filter that ECC puts both pictures through first
-_WINDOW, _SIGMA = 11, 1.5  # SSIM's
-_C1, _C2 = 0.01**2, 0.03**2  # for pictures in [0, 1]
+_WINDOW = 11  # SSIM's
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def aligned_scores(
     # Where windows reach over an edge nothing is counted.
     inside = (slice(_WINDOW // 2, -(_WINDOW // 2)),) * 2
     weights = overlap[inside]
-    similarity = (_ssim_map(first, second)[inside] * weights).sum() / (3 * weights.sum())
+    similarity = (ssim_map(255 * first, 255 * second, "replicate")[inside] * weights).sum() / (
+        3 * weights.sum()
+    )
     return psnr, float(similarity)
 
 
@@ -116,20 +118,6 @@ def _homography(picture: Array, target: Array) -> Array | None:
     except cv2.error:
         return None
     return homography if np.isfinite(homography).all() else None
-
-
-def _ssim_map(first: Array, second: Array) -> Array:
-    """Give SSIM around each pixel and channel, H x W x 3, of pictures in [0, 1]."""
-
-    def mean(values: Array) -> Array:
-        return cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA)
-
-    mean_1, mean_2 = mean(first), mean(second)
-    product, squares = mean_1 * mean_2, mean_1 * mean_1 + mean_2 * mean_2
-    covariance = mean(first * second) - product
-    variances = mean(first * first + second * second) - squares
-    luminance = (2 * product + _C1) / (squares + _C1)
-    return luminance * (2 * covariance + _C2) / (variances + _C2)
 
 
 def _unit(pixels: Array) -> Array:
