@@ -123,6 +123,7 @@ def eval(  # noqa: A001 - the command's name
             f"{error.filename or out} cannot be written ({error.strerror or error}).",
             "Choose another place; scores that were printed are right.",
         ) from error
+    processes.leave()
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

@@ -50,7 +50,8 @@ class EvalProgress:
     def begin(self, plan: "Measurement") -> Callable[[int, int], None]:
         """Begin with a data set; give what its progress is told to."""
         if not self._quiet:
-            note(f"{plan.title}: {len(plan.suite.cases)} pictures in {plan.suite.layout}")
+            count = len(plan.suite.cases)
+            note(f"{plan.title}: {count} picture{'' if count == 1 else 's'}, {plan.suite.layout}")
         self.clear()
         row = self._bar.add_task(plan.title, total=len(plan.suite.cases))
         return lambda done, count: self._bar.update(row, completed=done, total=count)

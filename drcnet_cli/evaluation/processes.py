@@ -35,6 +35,15 @@ class Processes:
 
         return gather_object(mine)
 
+    def leave(self) -> None:
+        """End what joins the processes, once all have come here: left open, it may abort them."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            state = PartialState()
+            state.wait_for_everyone()
+            state.destroy_process_group()
+
     def device(self, wanted: str) -> str:
         """Give each process of a machine a GPU of its own where `wanted` leaves that open."""
         if self.count == 1 or wanted not in ("auto", "cuda"):
