@@ -7,8 +7,11 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import command, environment
+from matlab_files import write_mat5
 from PIL import Image
+from scipy.io import loadmat
 
+import drcnet_cli
 from drcnet_cli.metrics import psnr
 from drcnet_cli.report.marked import BEGIN, END
 
@@ -129,6 +132,21 @@ def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_w
     assert result.returncode == 1
     assert "1.png" in result.stderr
     assert "PolyU: 1 picture," in result.stdout
+
+
+def test_a_set_without_public_targets_is_made_ready_to_be_submitted(drcnet, tmp_path, tiny_weights):
+    blocks = np.random.default_rng(0).integers(0, 256, (1, 2, 16, 16, 3), dtype=np.uint8)
+    write_mat5(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", BenchmarkNoisyBlocksSrgb=blocks)
+    arguments = ["eval", "-d", "sidd-benchmark", "--data-root", tmp_path, "-w", tiny_weights]
+    without = drcnet(*arguments)
+    assert without.returncode == 2
+    assert "--out" in without.stderr
+    result = drcnet(*arguments, "--out", "mine")
+    assert result.returncode == 0, result.stderr
+    assert "not public" in result.stderr
+    written = loadmat(tmp_path / "mine" / "SubmitSrgb.mat")["DenoisedBlocksSrgb"]
+    restored = drcnet_cli.restore_image(blocks[0, 1], model=str(tiny_weights))
+    assert np.abs(written[0, 1].astype(int) - restored).max() <= 1
 
 
 @pytest.mark.parametrize("flag", ["--csv", "--markdown", "--html"])
