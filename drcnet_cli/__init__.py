@@ -6,8 +6,8 @@
 True
 >>> model = load_model("drcnet-s-derain", device="cpu")
 >>> restored = restore_image(image, model=model, tile=128, overlap=16)
->>> (result,) = evaluate("rain100l", "data", model="drcnet-s-derain")
->>> result.mean("psnr"), result.images[0].ssim
+
+`evaluate("rain100l", "data", model="drcnet-s-derain")` measures a checkpoint on a published set.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -118,7 +118,6 @@ def test_wrong_calls_are_refused_before_any_work(
     [
         (["in", "out"], 2, "--task"),
         (["--task", "dehaze", "in", "out"], 2, "dehaze"),
-        (["--task", "deblur", "in", "out"], 3, "--weights"),
         (["--model", "nonsense", "in", "out"], 3, "nonsense"),
         (["--weights", "in/a.png", "in", "out"], 3, "safetensors"),
         (["--task", "denoise", "--model", "drcnet-s-derain", "in", "out"], 2, "made for derain"),
