@@ -15,6 +15,8 @@ from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
+from drcnet_cli.model.drcnet import DRCNet
+from drcnet_cli.model.fast import FastDRCNet
 from drcnet_cli.tiling import (
     MULTIPLE,
     SMALLEST_TILE,
@@ -95,6 +97,7 @@ class Restorer:
         self.device = device
         self.dtype = dtype
         self.ensemble = ensemble
+        self._fast: dict[torch.dtype, FastDRCNet] = {}  # the network's copies for a CPU
         self._wanted_batch = tiling.batch
         self._batch_limit: int | None = None  # set when memory ran out
         self._inner_tile: int | None = None  # set when a single tile did not fit
@@ -273,14 +276,22 @@ class Restorer:
             self.dtype = torch.float32
 
     def _forward(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        if not self.ensemble:
+            return self._compute(batch, dtype)
+        total = torch.zeros_like(batch)
+        for turns in range(4):
+            for mirrored in (False, True):
+                view = torch.rot90(batch, turns, (2, 3))
+                view = self._compute(view.flip(3) if mirrored else view, dtype)
+                view = view.flip(3) if mirrored else view
+                total += torch.rot90(view, -turns, (2, 3))
+        return total / 8
+
+    def _compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
+        if self.device.type == "cpu" and isinstance(self.network, DRCNet):
+            if dtype not in self._fast:
+                self._fast[dtype] = FastDRCNet(self.network, dtype)
+            return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            if not self.ensemble:
-                return self.network(batch).float()
-            total = torch.zeros_like(batch)
-            for turns in range(4):
-                for mirrored in (False, True):
-                    view = torch.rot90(batch, turns, (2, 3))
-                    view = self.network(view.flip(3) if mirrored else view).float()
-                    view = view.flip(3) if mirrored else view
-                    total += torch.rot90(view, -turns, (2, 3))
-            return total / 8
+            return self.network(batch).float()

@@ -6,6 +6,8 @@ and sums are parts of the convolutions before them (`packed.py`), statistics are
 (`fast_norm.py`), results are written over what is no longer needed.
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -150,10 +152,10 @@ class FastDFRBlock:
             weight = simam_weight(y, self.delta)
             filters.append(F.leaky_relu_(y, SLOPE).mul_(weight))  # as the weight is positive
         if self.identity is None:
-            out = filters[0].mul_(filters[1]) if len(filters) == 2 else filters[0]
+            out = reduce(Tensor.mul_, filters)
         else:
             out = self.identity(x)
-            out = out.addcmul_(*filters) if len(filters) == 2 else out.add_(*filters)
+            out = out.addcmul_(*filters) if len(filters) == 2 else reduce(Tensor.add_, filters, out)
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
             out = self.fuse_encoder.add_to(out, fused[0])
             out = self.fuse_decoder.add_to(out, fused[1])

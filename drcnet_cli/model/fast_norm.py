@@ -29,7 +29,8 @@ def simam_weight(y: Tensor, delta: float) -> Tensor:
         # only where the mean is large.
         y = y - y.mean((2, 3), keepdim=True)
     scale = torch.full((channels,), (others / 4) ** 0.5)
-    normalised = F.group_norm(y, channels, scale, torch.zeros(channels), delta * others)
+    zero = torch.zeros(channels)
+    normalised = torch.group_norm(y, channels, scale, zero, delta * others)
     half = torch.full((), 0.5, dtype=y.dtype)
     return torch.addcmul(half, normalised, normalised, out=normalised).sigmoid_()
 
