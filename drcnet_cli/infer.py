@@ -109,7 +109,7 @@ class Restorer:
         """Say which tile, overlap, batch, device and type are used, in one line."""
         edges = "as published" if self._published else f"overlap {self.overlap}"
         tile = f"tile {self.tile}, {edges}" if self.tile else "whole image"
-        batch = f", batch {self._batch(self.tile, self.tile)}" if self.tile else ""
+        batch = f", batch {self.batch_for(self.tile, self.tile)}" if self.tile else ""
         return f"{tile}{batch}, device {self.device}, dtype {dtype_name(self.dtype)}" + (
             ", x8 ensemble" if self.ensemble else ""
         )
@@ -167,13 +167,13 @@ class Restorer:
         """Restore every tile of the plan; give the number of tiles that each step finished."""
         blender = RowBlender(plan, emit)
         places = iter(plan)
-        while chunk := list(islice(places, self._batch(plan.tile_height, plan.tile_width))):
+        while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
             tiles = [pad_tile(read(*place), plan.tile_height, plan.tile_width) for place in chunk]
             for tile in self._restore_tiles(np.stack(tiles)):
                 blender.add(tile)
             yield len(chunk)
 
-    def _batch(self, tile_height: int, tile_width: int) -> int:
+    def batch_for(self, tile_height: int, tile_width: int) -> int:
         """Give the tiles per batch: what was asked for, or what pays and fits the free memory."""
         pixels = max(1, tile_height * tile_width)
         batch = self._wanted_batch
@@ -277,17 +277,17 @@ class Restorer:
 
     def _forward(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
         if not self.ensemble:
-            return self._compute(batch, dtype)
+            return self.compute(batch, dtype)
         total = torch.zeros_like(batch)
         for turns in range(4):
             for mirrored in (False, True):
                 view = torch.rot90(batch, turns, (2, 3))
-                view = self._compute(view.flip(3) if mirrored else view, dtype)
+                view = self.compute(view.flip(3) if mirrored else view, dtype)
                 view = view.flip(3) if mirrored else view
                 total += torch.rot90(view, -turns, (2, 3))
         return total / 8
 
-    def _compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+    def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
         """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
         if self.device.type == "cpu" and isinstance(self.network, DRCNet):
             if dtype not in self._fast:

@@ -1,16 +1,17 @@
 """The CPU inference copy: the network's numbers, whatever the shape, the mask or the switches."""
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import EXAMPLES, ROOT, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.released_network import ReleasedNetwork
 from drcnet_cli.infer import Restorer
 from drcnet_cli.model import packed
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
@@ -19,9 +20,9 @@ from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
 from drcnet_cli.model.fast import FastDRCNet
 from drcnet_cli.model.fast_norm import FastAdaptiveNorm, block_kernel, simam_weight
 from drcnet_cli.model.layers import AdaptiveNorm, SimAM
-from tests.conftest import EXAMPLES, ROOT, photograph
 
 GOLDEN = Path(__file__).parent / "golden"
+ReleasedNetwork = runpy.run_path(str(ROOT / "benchmarks/released_network.py"))["ReleasedNetwork"]
 BUNDLED = sorted((ROOT / "drcnet_cli/weights/bundled").glob("*.safetensors"))
 
 

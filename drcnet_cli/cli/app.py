@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from drcnet_cli import __version__, settings
-from drcnet_cli.cli import convert, data, degrade, doctor, output, restore, train, weights
+from drcnet_cli.cli import (
+    benchmark,
+    convert,
+    data,
+    degrade,
+    doctor,
+    output,
+    restore,
+    train,
+    weights,
+)
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
 
 app = typer.Typer(
@@ -22,6 +32,7 @@ app.command("restore")(restore.restore)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
+app.command("benchmark")(benchmark.benchmark)
 app.command("degrade")(degrade.degrade)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

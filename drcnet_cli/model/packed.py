@@ -72,7 +72,7 @@ class PackedConv:
 
 
 def _pack(weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
-    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
     return reorder(weight.to_mkldnn(), padding, stride, [1, 1], 1, None)
 
 
