@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from drcnet_cli.device import dtype_name
 from drcnet_cli.files import plan_files
 from drcnet_cli.imageio import Picture, write_picture
 from drcnet_cli.infer import Restorer
+from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.restore import WriteOptions, restore_files
 
 SIDE = 256  # pixels: the size for which the paper counts
@@ -114,6 +115,7 @@ def network_speed(restorer: Restorer, batch: int, side: int, seconds: float) -> 
     device, dtype = restorer.device, restorer.dtype
     x = torch.rand(batch, 3, side, side).to(device, memory_format=torch.channels_last)
     convolve, convolution_flops = _ceiling(device, dtype)
+    assert isinstance(restorer.network, DRCNet)
     flops = count_flops(restorer.network, side) * batch
     times, ceilings = [], []
     started = time.perf_counter()
@@ -137,12 +139,12 @@ def network_speed(restorer: Restorer, batch: int, side: int, seconds: float) -> 
     )
 
 
-def count_flops(network: nn.Module, side: int) -> int:
+def count_flops(network: DRCNet, side: int) -> int:
     """Count the multiplications and additions for one square image, however they are computed.
 
     They grow with the number of pixels, so the smallest image that needs no padding tells.
     """
-    smallest = network.config.multiple  # type: ignore[union-attr]
+    smallest = network.config.multiple
     weight = next(network.parameters())
     x = torch.zeros(1, 3, smallest, smallest, device=weight.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -159,8 +161,7 @@ def folder_speed(restorer: Restorer, megapixels: float) -> FolderSpeed:
     with tempfile.TemporaryDirectory(prefix="drcnet-benchmark-") as name:
         folder = Path(name) / "in"
         folder.mkdir()
-        for path in _photographs(folder, count, width * 3 // 4, width):
-            assert path.is_file()
+        _write_photographs(folder, count, width * 3 // 4, width)
         plan = plan_files([folder], Path(name) / "out")
         started = time.perf_counter()
         outcomes = restore_files(plan.jobs, restorer, WriteOptions())
@@ -199,13 +200,12 @@ def _timed(run: Callable[[], Tensor], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _photographs(folder: Path, count: int, height: int, width: int) -> Iterator[Path]:
+def _write_photographs(folder: Path, count: int, height: int, width: int) -> None:
     """Write equal JPEGs: encoding one is enough."""
     first = folder / "00.jpg"
     write_picture(Picture(_photograph(height, width)), first)
-    yield first
     for index in range(1, count):
-        yield Path(shutil.copy(first, folder / f"{index:02}.jpg"))
+        shutil.copy(first, folder / f"{index:02}.jpg")
 
 
 def _photograph(height: int, width: int) -> np.ndarray:

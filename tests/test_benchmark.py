@@ -7,7 +7,7 @@ import torch
 
 from drcnet_cli.api import load_model
 from drcnet_cli.benchmark import PICTURE_MEGAPIXELS, PICTURES, count_flops, folder_speed
-from drcnet_cli.errors import NonFiniteError
+from drcnet_cli.errors import ImageError
 from drcnet_cli.infer import Restorer
 from drcnet_cli.model.checkpoint import load_checkpoint
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
@@ -70,5 +70,5 @@ def test_a_failed_picture_is_no_figure(tiny_weights):
     with torch.no_grad():
         broken.to_residual.weight.fill_(float("nan"))
     restorer = Restorer(broken, info, device=torch.device("cpu"))
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(ImageError, match="finite"):
         folder_speed(restorer, 0.01)
