@@ -58,11 +58,20 @@ def split_merge(
 ) -> tuple[PackedConv, PackedConv]:
     """Split merge(cat[shallow(x), gated]) into a sum: a 3x3 convolution of x, a 1x1 of gated."""
     assert merge.bias is not None and shallow.bias is not None
-    from_image, from_gated = merge.weight.detach().float().split(shallow.out_channels, dim=1)
-    mixing = from_image[..., 0, 0]
+    mixing = merge.weight.detach().float()[:, : shallow.out_channels, 0, 0]
     weight = torch.einsum("oc,cihw->oihw", mixing, shallow.weight.detach().float())
     bias = mixing @ shallow.bias.detach().float() + merge.bias.detach().float()
-    return PackedConv.of(weight, bias, dtype, 1), PackedConv.of(from_gated, None, dtype, 0)
+    return PackedConv.of(weight, bias, dtype, 1), halves(merge, dtype)[1]
+
+
+def halves(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[PackedConv, PackedConv]:
+    """Split a convolution by its input channels; the sum of both is the whole."""
+    first, second = conv.weight.detach().chunk(2, dim=1)
+    padding = int(conv.padding[0])
+    return (
+        PackedConv.of(first, conv.bias, dtype, padding),
+        PackedConv.of(second, None, dtype, padding),
+    )
 
 
 class FastEncoder:
@@ -95,22 +104,34 @@ class FastDecoder:
         ]
         self.skips = [PackedConv(skip, dtype) for skip in convolutions(decoder.skips)]
         self.blocks = [
-            [PackedConv(conv, dtype) for conv in (block.conv1, block.conv2, block.identity)]
-            for block in decoder.blocks
-            if isinstance(block, ResBlock)
+            FastResBlock(block, dtype) for block in decoder.blocks if isinstance(block, ResBlock)
         ]
 
     def __call__(self, encoded: list[Tensor]) -> list[Tensor]:
         """Go up level by level from the deepest of the encoder's features."""
         *skipped, x = encoded
         features = [x]
-        for (weight, bias), skip, (conv1, conv2, identity) in zip(
-            self.ups, self.skips, self.blocks, strict=True
-        ):
+        for (weight, bias), skip, block in zip(self.ups, self.skips, self.blocks, strict=True):
             up = F.conv_transpose2d(features[-1], weight, bias, stride=2)
-            joined = torch.cat([up, skip(skipped.pop())], dim=1)
-            features.append(identity.add_to(conv2.leaky(conv1.leaky(joined)), joined))
+            features.append(block(up, skip(skipped.pop())))
         return features[::-1]
+
+
+class FastResBlock:
+    """`ResBlock` of two halves of its input, which need not be copied together first."""
+
+    def __init__(self, block: ResBlock, dtype: torch.dtype) -> None:
+        self.conv1 = halves(block.conv1, dtype)
+        self.conv2 = PackedConv(block.conv2, dtype)
+        self.identity = halves(block.identity, dtype)
+
+    def __call__(self, up: Tensor, skip: Tensor) -> Tensor:
+        """N x C x H x W twice -> N x C x H x W."""
+        y = F.leaky_relu_(self.conv1[1].add_to(self.conv1[0](up), skip), SLOPE)
+        y = self.conv2.leaky(y)
+        for identity, half in zip(self.identity, (up, skip), strict=True):
+            y = identity.add_to(y, half)
+        return y
 
 
 class FastSAM:

@@ -28,11 +28,10 @@ def simam_weight(y: Tensor, delta: float) -> Tensor:
         # The normalisation's variance is a difference of sums, exact enough for reduced precision
         # only where the mean is large.
         y = y - y.mean((2, 3), keepdim=True)
-    scale = torch.full((channels,), (others / 4) ** 0.5)
-    zero = torch.zeros(channels)
-    normalised = torch.group_norm(y, channels, scale, zero, delta * others)
+    normalised = torch.group_norm(y, channels, eps=delta * others)
     half = torch.full((), 0.5, dtype=y.dtype)
-    return torch.addcmul(half, normalised, normalised, out=normalised).sigmoid_()
+    torch.addcmul(half, normalised, normalised, value=others / 4, out=normalised)
+    return normalised.sigmoid_()
 
 
 class FastAdaptiveNorm:
