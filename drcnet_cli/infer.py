@@ -15,6 +15,8 @@ from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
+from drcnet_cli.model.drcnet import DRCNet
+from drcnet_cli.model.fast import FastDRCNet
 from drcnet_cli.tiling import (
     MULTIPLE,
     SMALLEST_TILE,
@@ -95,6 +97,7 @@ class Restorer:
         self.device = device
         self.dtype = dtype
         self.ensemble = ensemble
+        self._fast: dict[torch.dtype, FastDRCNet] = {}  # the network's copies for a CPU
         self._wanted_batch = tiling.batch
         self._batch_limit: int | None = None  # set when memory ran out
         self._inner_tile: int | None = None  # set when a single tile did not fit
@@ -106,7 +109,7 @@ class Restorer:
         """Say which tile, overlap, batch, device and type are used, in one line."""
         edges = "as published" if self._published else f"overlap {self.overlap}"
         tile = f"tile {self.tile}, {edges}" if self.tile else "whole image"
-        batch = f", batch {self._batch(self.tile, self.tile)}" if self.tile else ""
+        batch = f", batch {self.batch_for(self.tile, self.tile)}" if self.tile else ""
         return f"{tile}{batch}, device {self.device}, dtype {dtype_name(self.dtype)}" + (
             ", x8 ensemble" if self.ensemble else ""
         )
@@ -164,13 +167,13 @@ class Restorer:
         """Restore every tile of the plan; give the number of tiles that each step finished."""
         blender = RowBlender(plan, emit)
         places = iter(plan)
-        while chunk := list(islice(places, self._batch(plan.tile_height, plan.tile_width))):
+        while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
             tiles = [pad_tile(read(*place), plan.tile_height, plan.tile_width) for place in chunk]
             for tile in self._restore_tiles(np.stack(tiles)):
                 blender.add(tile)
             yield len(chunk)
 
-    def _batch(self, tile_height: int, tile_width: int) -> int:
+    def batch_for(self, tile_height: int, tile_width: int) -> int:
         """Give the tiles per batch: what was asked for, or what pays and fits the free memory."""
         pixels = max(1, tile_height * tile_width)
         batch = self._wanted_batch
@@ -273,14 +276,22 @@ class Restorer:
             self.dtype = torch.float32
 
     def _forward(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        if not self.ensemble:
+            return self.compute(batch, dtype)
+        total = torch.zeros_like(batch)
+        for turns in range(4):
+            for mirrored in (False, True):
+                view = torch.rot90(batch, turns, (2, 3))
+                view = self.compute(view.flip(3) if mirrored else view, dtype)
+                view = view.flip(3) if mirrored else view
+                total += torch.rot90(view, -turns, (2, 3))
+        return total / 8
+
+    def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
+        if self.device.type == "cpu" and isinstance(self.network, DRCNet):
+            if dtype not in self._fast:
+                self._fast[dtype] = FastDRCNet(self.network, dtype)
+            return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            if not self.ensemble:
-                return self.network(batch).float()
-            total = torch.zeros_like(batch)
-            for turns in range(4):
-                for mirrored in (False, True):
-                    view = torch.rot90(batch, turns, (2, 3))
-                    view = self.network(view.flip(3) if mirrored else view).float()
-                    view = view.flip(3) if mirrored else view
-                    total += torch.rot90(view, -turns, (2, 3))
-            return total / 8
+            return self.network(batch).float()

@@ -8,6 +8,7 @@ import typer
 
 from drcnet_cli import __version__, settings
 from drcnet_cli.cli import (
+    benchmark,
     compare,
     convert,
     data,
@@ -35,6 +36,7 @@ app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 app.command("eval")(eval.eval)
 app.command("train")(train.train)
+app.command("benchmark")(benchmark.benchmark)
 app.command("degrade")(degrade.degrade)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
