@@ -11,6 +11,7 @@ from conftest import EXAMPLES, ROOT, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from drcnet_cli.infer import Restorer
 from drcnet_cli.model import packed
@@ -175,3 +176,24 @@ def test_the_restorer_uses_it(monkeypatch):
     restorer = Restorer(net, CheckpointInfo(net.config), device=torch.device("cpu"))
     monkeypatch.setattr(DRCNet, "forward", lambda *_: pytest.fail("the slow path"))
     assert restorer.restore(photograph(40, 56)).shape == (40, 56, 3)
+
+
+def test_operations_per_forward_are_few():
+    """Guard what a machine's load does not change: each operation is a pass over memory."""
+
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if not func.is_view:
+                self.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    net = network(width=16)
+    fast, x = FastDRCNet(net, torch.bfloat16), torch.rand(1, 3, 64, 64)
+    with Count() as count:
+        FastDRCNet.__call__.__wrapped__(fast, x)  # inference mode hides operations from a count
+    with Count() as usual, torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(x)
+    assert count.calls <= 660
+    assert count.calls < usual.calls

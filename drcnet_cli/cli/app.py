@@ -63,6 +63,7 @@ def root(
 def main() -> None:
     """Run the command line; never returns."""
     settings.share_processors()
+    settings.keep_memory()
     # A polite kill is an interrupt: the same clean-up, the same exit code.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drcnet_cli.model.drcnet import SAM, Decoder, DFRBlock, DRCNet, Encoder, ResBlock
+from drcnet_cli.model.drcnet import SAM, SLOPE, Decoder, DFRBlock, DRCNet, Encoder, ResBlock
 from drcnet_cli.model.fast_norm import FastAdaptiveNorm, simam_weight
 from drcnet_cli.model.layers import pad_to_multiple
-from drcnet_cli.model.packed import SLOPE, PackedConv
+from drcnet_cli.model.packed import PackedConv
 
 Fused = list[tuple[Tensor, Tensor]]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from drcnet_cli.model.layers import NORM_EPS, AdaptiveNorm
 from drcnet_cli.model.packed import PackedConv
 
+SMALL_MAP = 1024  # pixels, below which torch's channels-last normalisation changes its ways
 BLOCK = 4  # pixels of a side: a 7x7 window then spans three blocks
 
 
@@ -28,7 +29,10 @@ def simam_weight(y: Tensor, delta: float) -> Tensor:
         # The normalisation's variance is a difference of sums, exact enough for reduced precision
         # only where the mean is large.
         y = y - y.mean((2, 3), keepdim=True)
-    normalised = torch.group_norm(y, channels, eps=delta * others)
+    # Of small channels-last maps torch's normalisation goes value by value, ten times as slow.
+    planes = y.contiguous() if pixels < SMALL_MAP else y
+    normalised = torch.group_norm(planes, channels, eps=delta * others)
+    normalised = normalised.contiguous(memory_format=torch.channels_last)
     half = torch.full((), 0.5, dtype=y.dtype)
     torch.addcmul(half, normalised, normalised, value=others / 4, out=normalised)
     return normalised.sigmoid_()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of every leaky ReLU of the network
+from drcnet_cli.model.drcnet import SLOPE
 
 
 class PackedConv:
