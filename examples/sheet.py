@@ -1,6 +1,6 @@
 """The picture at the top of README: examples above, what `restore` makes of them below.
 
-    python examples/sheet.py docs/before_after.jpg
+python examples/sheet.py docs/before_after.jpg
 """
 
 import sys
