@@ -238,7 +238,13 @@ def test_an_interrupted_run_leaves_whole_files_and_goes_on(sent, tmp_path, drcne
         save_photograph(tmp_path / "in" / f"{index:02}.png", height=300, width=400, seed=index)
     call = ("restore", "--task", "denoise", "in", "out")
     process = subprocess.Popen(
-        command(*call), cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+        command(*call),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in a shell's background inherits a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out" / "01.png").exists() and time.monotonic() < deadline:
