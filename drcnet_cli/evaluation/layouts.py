@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from drcnet_cli.data.cache import find_pictures, read_rgb8
 from drcnet_cli.data.pairs import Matching, Pair, match_folders, match_names
+from drcnet_cli.discover import is_hidden
 from drcnet_cli.errors import ImageError
 from drcnet_cli.evaluation.case import Array, Case, Suite
 from drcnet_cli.imageio import is_image_name
@@ -251,7 +252,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if is_image_name(path) and not path.name.startswith(".") and path.is_file()
+        if is_image_name(path) and not is_hidden(path.name) and path.is_file()
     )
 
 

@@ -12,6 +12,7 @@ from drcnet_cli.evaluation.align import aligned_scores
 from drcnet_cli.evaluation.case import Array, Case, Protocol, Suite
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import ImageScore
+from drcnet_cli.imageio.picture import rescale
 from drcnet_cli.infer import Restorer
 from drcnet_cli.metrics import psnr, ssim
 
@@ -73,9 +74,7 @@ def _settle_dtype(suite: Suite, restorer: Restorer, protocol: Protocol) -> None:
 
 def to_bytes(pixels: Array) -> Array:
     """Clip and round to 8 bits, as saving does."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return rescale(pixels, np.dtype(np.uint8))
 
 
 def score(
@@ -111,9 +110,8 @@ def score(
 
 
 def _unit(pixels: Array) -> Array:
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.float32) / 255
-    return pixels
+    """Give float32; what is so already is not clipped."""
+    return rescale(pixels, np.dtype(np.float32))
 
 
 def _read_ahead(

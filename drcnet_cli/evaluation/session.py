@@ -10,7 +10,13 @@ from drcnet_cli import __version__
 from drcnet_cli.api import check_task, load_model, make_restorer
 from drcnet_cli.device import dtype_name
 from drcnet_cli.errors import UsageError
-from drcnet_cli.evaluation.benchmarks import Benchmark, available, find_suite, pairs_suite
+from drcnet_cli.evaluation.benchmarks import (
+    Benchmark,
+    available,
+    benchmarks_named,
+    find_suite,
+    pairs_suite,
+)
 from drcnet_cli.evaluation.case import Protocol, Suite
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
@@ -79,7 +85,7 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
     Without a checkpoint, each one of the manifest that is on this machine measures the data sets of
     its task, the task's default first. Raises UsageError if there is no data set.
     """
-    found = [benchmark for benchmark in available(root) if benchmark.public]
+    found = available(root)
     if not found:
         raise UsageError(
             f"No data set of `drcnet eval` was found in {root}.",
@@ -202,8 +208,6 @@ def evaluate(
     Raises UsageError for an unknown data set or one that isn't below `data_root`, and what
     `load_model` raises.
     """
-    from drcnet_cli.evaluation.benchmarks import benchmarks_named
-
     machine = Machine(parse_protocol(protocol), device=device, dtype=dtype)
     evaluator = Evaluator(machine)
     plans = [
