@@ -16,7 +16,7 @@ from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.fast import FastDRCNet
-from drcnet_cli.tile_rule import OVERLAP_SHARE, Tiling, own_tile
+from drcnet_cli.tile_rule import OVERLAP_SHARE, Tiling
 from drcnet_cli.tiling import (
     MULTIPLE,
     SMALLEST_TILE,
@@ -35,6 +35,7 @@ BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
+CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
 
 
 class Restorer:
@@ -59,7 +60,6 @@ class Restorer:
     ) -> None:
         tiling = tiling or Tiling()
         self.rule = tiling.settle(info)
-        self._own_tile = own_tile(info)
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.info = info
         self.device = device
@@ -201,7 +201,7 @@ class Restorer:
         batch = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         if self._unchecked:
-            self._check_dtype(batch[:1, :, : self._own_tile, : self._own_tile])
+            self._check_dtype(batch[:1, :, :CHECKED_SIDE, :CHECKED_SIDE])
         with torch.inference_mode():
             restored = self._forward(batch, self.dtype)
             finite = torch.isfinite(restored).flatten(1).all(1)
