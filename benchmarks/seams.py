@@ -5,8 +5,9 @@
 Restores each photograph at the default tiling (or the one given) and takes the absolute differences
 of neighbouring pixels across the first and last row and column of each tile's overlap, over those
 across all other rows and columns. A photograph has structure of its own at these places (JPEG's
-blocks above all), so the figure is divided by the same one of the whole picture restored at once:
-the same network and the same places, but no border there.
+blocks above all), so the figure is divided by the same one of a restoration whose tiles lie half a
+tile further: the same network and the same places, but no border there. (The whole picture restored
+at once is no measure: its statistics, and so its noise, may be quite different.)
 """
 
 import argparse
@@ -19,27 +20,45 @@ from drcnet_cli.imageio import read_picture
 from drcnet_cli.infer import Restorer, Tiling
 
 
-def border_lines(starts: tuple[int, ...], tile: int) -> set[int]:
+def border_lines(starts: tuple[int, ...], tile: int, shift: int = 0) -> set[int]:
     """Give the lines k, between pixels k and k + 1, at which an overlap begins or ends."""
-    begins = {start - 1 for start in starts[1:]}
-    return begins | {start + tile - 1 for start in starts[:-1]}
+    begins = {start - 1 + shift for start in starts[1:]}
+    return begins | {start + tile - 1 + shift for start in starts[:-1]}
 
 
-def line_gradients(pixels: np.ndarray, borders: tuple[set[int], set[int]]) -> np.ndarray:
-    """Give the mean gradient at the border lines and elsewhere."""
+def line_gradients(
+    pixels: np.ndarray, borders: list[set[int]], others: list[set[int]], margins: list[int]
+) -> np.ndarray:
+    """Give the mean gradient at border lines and elsewhere; the first lines and `others` aside."""
     values: tuple[list[float], list[float]] = ([], [])
     for axis in (0, 1):
         steps = np.abs(np.diff(pixels.astype(np.float64), axis=axis))
         for line, mean in enumerate(steps.mean(axis=tuple({0, 1, 2} - {axis}))):
-            values[line not in borders[axis]].append(mean)
+            if line >= margins[axis] and line not in others[axis]:
+                values[line not in borders[axis]].append(mean)
     return np.array([np.mean(lines) for lines in values])
 
 
-def seam_gradients(tiled: Restorer, whole: Restorer, pixels: np.ndarray) -> np.ndarray:
-    """Give [[at borders, elsewhere], [the same places in a picture without borders, elsewhere]]."""
-    plan = tiled.rule.plan(*pixels.shape[:2])
-    borders = border_lines(plan.tops, plan.tile_height), border_lines(plan.lefts, plan.tile_width)
-    return np.stack([line_gradients(each.restore(pixels), borders) for each in (tiled, whole)])
+def seam_gradients(restorer: Restorer, pixels: np.ndarray) -> np.ndarray:
+    """Give [[at borders, elsewhere], [the same places with borders moved away, elsewhere]]."""
+    plan = restorer.rule.plan(*pixels.shape[:2])
+    down, right = (plan.tile_height - 16) // 2, (plan.tile_width - 16) // 2
+    borders = [
+        border_lines(plan.tops, plan.tile_height),
+        border_lines(plan.lefts, plan.tile_width),
+    ]
+    moved = restorer.rule.plan(pixels.shape[0] - down, pixels.shape[1] - right)
+    others = [
+        border_lines(moved.tops, moved.tile_height, down),
+        border_lines(moved.lefts, moved.tile_width, right),
+    ]
+    restored = restorer.restore(pixels)
+    control = restored.copy()
+    control[down:, right:] = restorer.restore(np.ascontiguousarray(pixels[down:, right:]))
+    margins = [down + 1, right + 1]
+    return np.stack(
+        [line_gradients(image, borders, others, margins) for image in (restored, control)]
+    )
 
 
 def main() -> None:
@@ -54,10 +73,9 @@ def main() -> None:
     args = parser.parse_args()
     network = load_model(args.weights or args.task)
     restorer = make_restorer(network, Tiling(args.tile, args.overlap))
-    whole = make_restorer(network, Tiling(0))
     paths = [p for p in sorted(args.folder.iterdir()) if p.suffix in (".jpg", ".png", ".webp")]
     paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
-    sums = sum(seam_gradients(restorer, whole, read_picture(path).pixels) for path in paths)
+    sums = sum(seam_gradients(restorer, read_picture(path).pixels) for path in paths)
     tiled, control = sums[:, 0] / sums[:, 1]
     print(f"{len(paths)} photographs, {restorer.describe()}")
     print(f"borders {tiled:.4f}, the same places without borders {control:.4f}")
