@@ -37,6 +37,20 @@ def choose_device(name: str = "auto") -> torch.device:
     raise DeviceError(f"Unknown device {name!r}.", "Use --device auto, cpu, cuda, cuda:N or mps")
 
 
+def choose_devices(name: str) -> list[str]:
+    """Give the devices of `cuda:all` or of a list such as `cuda:0,cuda:2`; any other name alone.
+
+    Raises DeviceError as `choose_device` does.
+    """
+    if name == "cuda:all":
+        _cuda_device(0)
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    names = name.split(",")
+    for each in names:
+        choose_device(each)
+    return names
+
+
 def _cuda_device(index: int) -> torch.device:
     if not torch.cuda.is_available():
         reason = (

@@ -7,7 +7,7 @@ on either side are bounded in bytes, so a folder of any size and any picture tak
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -109,11 +109,12 @@ class _Gate:
 
 
 def restore_files(
-    jobs: Sequence[Job], restorer: "Restorer", options: WriteOptions, watch: Watch | None = None
+    jobs: Iterable[Job], restorer: "Restorer", options: WriteOptions, watch: Watch | None = None
 ) -> list[Outcome]:
     """Restore every job and give its outcome; only errors of this package's are kept from rising.
 
-    A KeyboardInterrupt ends the run after the writes under way: what is written is whole.
+    Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
+    the writes under way: what is written is whole.
     """
     watch = watch or Watch()
     outcomes: list[Outcome] = []
@@ -172,7 +173,7 @@ def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
 
 
 def _read_ahead(
-    jobs: Sequence[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
+    jobs: Iterable[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
 ) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
     """Give each job with its picture to come, a few read in advance."""
     queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []

@@ -26,6 +26,14 @@ WeightsOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute.")
 ]
+DevicesOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N|cuda:all|mps",
+        help="Where to compute; cuda:all or a list (cuda:0,cuda:2): a process for each.",
+    ),
+]
 DtypeOption = Annotated[
     str,
     typer.Option(
