@@ -6,7 +6,7 @@ jobs it had, and without a parent it ends at the next tile.
 """
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
@@ -47,36 +47,55 @@ class _Worker:
     taken: dict[int, Job] = field(default_factory=dict)
 
 
+@dataclass
+class _Run:
+    """What the processes have in common."""
+
+    waiting: Iterator[tuple[int, Job]]
+    outcomes: list[Outcome]
+    watch: Watch
+    notify: Callable[[str], None]
+
+    def finish(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.watch.finished(outcome)
+
+    def fail(self, job: Job, reason: str) -> None:
+        error = ImageError(
+            f"{job.source} was not restored: {reason}.", "Run the same command again"
+        )
+        self.finish(Outcome(job, error=error))
+
+
 def restore_on(
     devices: Sequence[str],
     jobs: Sequence[Job],
     recipe: Recipe,
     options: WriteOptions,
     watch: Watch | None = None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[Outcome]:
     """Restore every job on some device and give its outcome, as `restore_files` does.
 
-    A device may be named more than once. The jobs of a process that is killed count as failed.
+    A device may be named more than once. `notify` gets each change of plan. The jobs of a process that is killed count as failed.
     Raises DrcnetError if a process cannot begin.
     """
-    watch = watch or Watch()
-    waiting = iter(enumerate(jobs))
-    outcomes: list[Outcome] = []
+    run = _Run(iter(enumerate(jobs)), [], watch or Watch(), notify)
     workers = [_start(device, len(devices), recipe, options) for device in devices]
     try:
         while open_workers := [worker for worker in workers if not worker.pipe.closed]:
             ready = connection.wait([worker.pipe for worker in open_workers])
             for worker in open_workers:
                 if worker.pipe in ready:
-                    _hear(worker, waiting, outcomes, watch)
+                    _hear(worker, run)
     finally:  # without its pipe a process ends
         for worker in workers:
             worker.pipe.close()
         for worker in workers:
             worker.process.join()
-    for _, job in waiting:  # every process was killed
-        _fail(job, "no process was left to restore it", outcomes, watch)
-    return outcomes
+    for _, job in run.waiting:  # every process was killed
+        run.fail(job, "no process was left to restore it")
+    return run.outcomes
 
 
 def _start(device: str, count: int, recipe: Recipe, options: WriteOptions) -> _Worker:
@@ -90,37 +109,30 @@ def _start(device: str, count: int, recipe: Recipe, options: WriteOptions) -> _W
     return _Worker(device, process, here)
 
 
-def _hear(
-    worker: _Worker, waiting: Iterator[tuple[int, Job]], outcomes: list[Outcome], watch: Watch
-) -> None:
+def _hear(worker: _Worker, run: _Run) -> None:
     """Answer one message of a process, or take note of its end."""
     try:
         kind, content = worker.pipe.recv()
     except (EOFError, OSError):
         worker.pipe.close()
         for job in worker.taken.values():
-            _fail(job, f"the process for {worker.device} was killed", outcomes, watch)
+            run.fail(job, f"the process for {worker.device} was killed")
         return
     if kind == "next":
-        number, job = next(waiting, (None, None))
-        if number is not None and job is not None:
+        number, job = next(run.waiting, (0, None))
+        if job is not None:
             worker.taken[number] = job
         _send(worker.pipe, (number, job))
     elif kind == "progress":
-        watch.progress(*content)
+        run.watch.progress(*content)
     elif kind == "finished":
         number, outcome = content
         del worker.taken[number]
-        outcomes.append(outcome)
-        watch.finished(outcome)
+        run.finish(outcome)
+    elif kind == "note":
+        run.notify(content)
     else:
         raise content
-
-
-def _fail(job: Job, reason: str, outcomes: list[Outcome], watch: Watch) -> None:
-    error = ImageError(f"{job.source} was not restored: {reason}.", "Run the same command again")
-    outcomes.append(Outcome(job, error=error))
-    watch.finished(outcomes[-1])
 
 
 def _send(pipe: Connection, message: object) -> None:
@@ -153,7 +165,7 @@ def _work(pipe: Connection, device: str, count: int, recipe: Recipe, options: Wr
 
     watch = Watch(progress=lambda *what: tell("progress", what), finished=finished)
     try:
-        restorer = _make_restorer(device, count, recipe)
+        restorer = _make_restorer(device, count, recipe, lambda text: tell("note", text))
         restore_files(jobs(), restorer, options, watch)
     except DrcnetError as error:
         _send(pipe, ("error", error))
@@ -161,7 +173,9 @@ def _work(pipe: Connection, device: str, count: int, recipe: Recipe, options: Wr
         pass
 
 
-def _make_restorer(device: str, count: int, recipe: Recipe) -> "Restorer":
+def _make_restorer(
+    device: str, count: int, recipe: Recipe, notify: Callable[[str], None]
+) -> "Restorer":
     import torch
 
     from drcnet_cli.api import load_model, make_restorer
@@ -169,4 +183,4 @@ def _make_restorer(device: str, count: int, recipe: Recipe) -> "Restorer":
     if device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
     network = load_model(recipe.checkpoint, device, recipe.dtype, offline=True)
-    return make_restorer(network, recipe.tiling, recipe.ensemble)
+    return make_restorer(network, recipe.tiling, recipe.ensemble, notify)
