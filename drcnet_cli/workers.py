@@ -77,8 +77,8 @@ def restore_on(
 ) -> list[Outcome]:
     """Restore every job on some device and give its outcome, as `restore_files` does.
 
-    A device may be named more than once. `notify` gets each change of plan. The jobs of a process that is killed count as failed.
-    Raises DrcnetError if a process cannot begin.
+    A device may be named more than once. `notify` gets each change of plan. The jobs of a process
+    that is killed count as failed. Raises DrcnetError if a process cannot begin.
     """
     run = _Run(iter(enumerate(jobs)), [], watch or Watch(), notify)
     workers = [_start(device, len(devices), recipe, options) for device in devices]
