@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drcnet_cli.data.cache import find_pictures
+from drcnet_cli.data.pair_layouts import SIDES, read_realblur_list
 from drcnet_cli.data.pairs import Matching, Pair, match_folders, match_names
 from drcnet_cli.errors import UsageError
 
@@ -38,24 +39,13 @@ class Dataset:
     original: Callable[[Path], Found | None] = lambda _root: None
 
 
-# Names of the two folders that repackaged data sets use; cut-up ones first, as who made them wants
-# them used.
+# The two folders of sets that are cut up; they come first, as who made them wants them used.
 _CUT = (
     ("input_crops", "target_crops"),
     ("input_crops", "gt_crops"),
     ("blur_crops", "sharp_crops"),
     ("noisy_crops", "gt_crops"),
     ("lq_crops", "gt_crops"),
-)
-_FLAT = (
-    ("input", "target"),
-    ("input", "groundtruth"),
-    ("input", "gt"),
-    ("lq", "gt"),
-    ("blur", "sharp"),
-    ("blur", "gt"),
-    ("rain", "norain"),
-    ("noisy", "clean"),
 )
 
 
@@ -90,7 +80,7 @@ def _with_scene(dataset: Dataset, pair: Pair) -> Pair:
 def _candidates(dataset: Dataset, root: Path) -> Iterator[Found]:
     """Give each layout that is there, the best first."""
     for folder in _roots(dataset, root):
-        for names, whole in ((_CUT, False), (_FLAT, True)):
+        for names, whole in ((_CUT, False), (SIDES, True)):
             for degraded, clean in names:
                 if (folder / degraded).is_dir() and (folder / clean).is_dir():
                     matching = match_folders(folder / degraded, folder / clean)
@@ -160,16 +150,9 @@ def _realblur_lists(folder: Path) -> Found | None:
     for list_name in _REALBLUR_LISTS:
         if not (folder / list_name).is_file():
             continue
-        lines = [line.split() for line in (folder / list_name).read_text().splitlines()]
-        lines = [line for line in lines if len(line) >= 2]
-        there, missing = [], []
-        for clean, degraded, *_ in lines:
-            pair = Pair(degraded, folder / degraded, folder / clean, group=clean)
-            whole = pair.degraded.is_file() and pair.clean.is_file()
-            (there if whole else missing).append(pair)
-        if there:
-            names = tuple(pair.name for pair in missing)
-            return Found(Matching(tuple(there), names), f"{folder / list_name}", whole=True)
+        matching = read_realblur_list(folder / list_name)
+        if matching.pairs:
+            return Found(matching, f"{folder / list_name}", whole=True)
     if next(folder.glob("RealBlur-*/scene*/gt"), None):
         raise UsageError(
             f"{folder} has RealBlur's scenes, but not the list of those to train on.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from drcnet_cli.data.cache import find_pictures, read_rgb8
+from drcnet_cli.data.pair_layouts import SIDES, read_realblur_list
 from drcnet_cli.data.pairs import Matching, Pair, match_folders, match_names
 from drcnet_cli.discover import is_hidden
 from drcnet_cli.errors import ImageError
@@ -40,20 +41,6 @@ _CONTAINERS = frozenset(
 )
 _DEPTH = 4
 
-# The two folders of repackaged sets: degraded, clean.
-_SIDES = (
-    ("input", "target"),
-    ("input", "groundtruth"),
-    ("input", "gt"),
-    ("lq", "gt"),
-    ("blur", "sharp"),
-    ("blur", "gt"),
-    ("rain", "norain"),
-    ("rainy", "norain"),
-    ("rainy", "gt"),
-    ("rainy_image", "ground_truth"),
-    ("noisy", "clean"),
-)
 _CROPS = (("input_crops", "gt_crops"), ("input_crops", "target_crops"))
 # Where the clean pictures of a denoising set lie in its folder, if not in it.
 _CLEAN = ("original_png", "original", "clean", "hr", "gt")
@@ -82,7 +69,7 @@ def candidates(root: Path, names: Iterable[str]) -> Iterator[tuple[Path, bool]]:
 
 def paired_folders(folder: Path) -> Found | None:
     """Find `input` and `target`, or two folders by other usual names."""
-    return _paired(folder, _SIDES)
+    return _paired(folder, SIDES)
 
 
 def paired_crops(folder: Path) -> Found | None:
@@ -155,23 +142,11 @@ def realblur_list(letter: str) -> Finder:
 
     def find(folder: Path) -> Found | None:
         listing = find_file(folder, f"RealBlur_{letter}_test_list.txt")
-        return Found(lambda: _listed(folder, listing), sure=True) if listing else None
+        if listing is None:
+            return None
+        return Found(lambda: suite_of(read_realblur_list(listing), str(listing)), sure=True)
 
     return find
-
-
-def _listed(folder: Path, listing: Path) -> Suite:
-    """Read RealBlur's list of pairs; those whose files are missing are noted."""
-    text = listing.read_text(encoding="utf-8-sig", errors="replace")
-    there, missing = [], []
-    for line in text.splitlines():
-        clean, _, degraded = line.strip().partition(" ")
-        if degraded := degraded.strip():
-            pair = Pair(degraded, folder / degraded, folder / clean, group=clean)
-            whole = pair.degraded.is_file() and pair.clean.is_file()
-            (there if whole else missing).append(pair)
-    matching = Matching(tuple(there), tuple(pair.name for pair in missing))
-    return suite_of(matching, str(listing))
 
 
 def polyu_original(folder: Path) -> Found | None:
