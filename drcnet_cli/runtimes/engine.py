@@ -1,0 +1,54 @@
+"""The engine that restores with another library: the network exported in memory, tiles in, out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drcnet_cli.device import dtype_name
+from drcnet_cli.export.onnx import build_onnx
+from drcnet_cli.model.checkpoint import CheckpointInfo
+from drcnet_cli.model.drcnet import DRCNet
+from drcnet_cli.model.layers import pad_to_multiple
+from drcnet_cli.runtimes.onnxruntime import OnnxRuntime
+from drcnet_cli.runtimes.openvino import OpenVinoRuntime
+
+Runtime = Callable[[np.ndarray], np.ndarray]
+
+
+class RuntimeEngine:
+    """Computes as `network` does through a backend of `drcnet_cli.runtimes`.
+
+    Takes the weights that the network has now. Each number type is loaded when it is first asked
+    for. Threads are as many as torch uses.
+    """
+
+    def __init__(self, name: str, network: DRCNet, info: CheckpointInfo) -> None:
+        self.name = name
+        self._multiple = network.config.multiple
+        self._model = build_onnx(network, info).SerializeToString()
+        self._runtimes: dict[torch.dtype, Runtime] = {}
+
+    def __call__(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        """N x 3 x H x W float32 -> the same, not clipped.
+
+        One image at a time: as quick as a batch (benchmarks/backends.py), whose features leave the
+        processor's caches, and a last batch of another size needs no preparation of its own.
+        """
+        height, width = batch.shape[2:]
+        padded = pad_to_multiple(batch, self._multiple).float()
+        images = padded.contiguous(memory_format=torch.contiguous_format).numpy()
+        run = self._runtime(dtype)
+        results = [run(images[index : index + 1]) for index in range(len(images))]
+        return torch.from_numpy(np.concatenate(results))[..., :height, :width]
+
+    def _runtime(self, dtype: torch.dtype) -> Runtime:
+        if dtype not in self._runtimes:
+            threads = torch.get_num_threads()
+            self._runtimes[dtype] = (
+                OnnxRuntime(self._model, threads)
+                if self.name == "onnx"
+                else OpenVinoRuntime(self._model, threads, dtype_name(dtype))
+            )
+        return self._runtimes[dtype]
