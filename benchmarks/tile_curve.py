@@ -1,6 +1,6 @@
 """Tile size and overlap against PSNR and cost: where the default tiling comes from.
 
-    python benchmarks/tile_curve.py CLEAN_FOLDER [--task denoise] [--sigma 25] [--count 12]
+    python benchmarks/tile_curve.py CLEAN_FOLDER [--task denoise|derain|deblur] [--sigma 25]
 
 Takes the middle 480 x 320 pixels of the first photographs of the folder (which must be none that
 any benchmark evaluates), degrades them (seeded), restores them with each tiling and prints mean RGB
@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.data.degrade import DEGRADATIONS
 from drcnet_cli.imageio import read_picture, to_unit
 from drcnet_cli.infer import Tiling
 from drcnet_cli.metrics import psnr
-from drcnet_cli.tiling import plan_tiles
 
 HEIGHT, WIDTH = 320, 480
 TILINGS = [
+    (None, None),  # the default: fitted to the image
     (0, 0),
-    (256, 32),
-    (128, 0),
-    (128, 16),
-    (128, 32),
-    *[(96, overlap) for overlap in (0, 8, 12, 16, 24, 32)],
-    *[(80, overlap) for overlap in (8, 16, 24)],
-    *[(64, overlap) for overlap in (0, 8, 16, 24, 32)],
+    *[(256, overlap) for overlap in (0, 32, 64)],
+    *[(192, overlap) for overlap in (0, 12, 24, 48)],
+    *[(128, overlap) for overlap in (0, 16, 32)],
+    *[(96, overlap) for overlap in (0, 12, 24)],
+    *[(64, overlap) for overlap in (0, 8, 16)],
 ]
+KINDS = {"denoise": "gaussian", "derain": "rain", "deblur": "blur"}
 
 
 def load_samples(folder: Path, task: str, sigma: float, count: int) -> list[tuple[np.ndarray, ...]]:
@@ -45,10 +45,8 @@ def load_samples(folder: Path, task: str, sigma: float, count: int) -> list[tupl
             noisy = clean / 255 + rng.normal(0, sigma / 255, clean.shape)
             degraded = noisy.astype(np.float32)  # unclipped, as the published protocol has it
         else:
-            from drcnet_cli.data.degrade import DEGRADATIONS
-
-            rainy = DEGRADATIONS["rain"](to_unit(clean), rng).degraded
-            degraded = np.ascontiguousarray(rainy.transpose(1, 2, 0))
+            worse = DEGRADATIONS[KINDS[task]](to_unit(clean), rng).degraded
+            degraded = np.ascontiguousarray(worse.transpose(1, 2, 0))
         samples.append((degraded, clean))
     return samples
 
@@ -57,7 +55,7 @@ def main() -> None:
     """Print the curve as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--task", default="denoise")
+    parser.add_argument("--task", default="denoise", choices=sorted(KINDS))
     parser.add_argument("--sigma", type=float, default=25)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--dtype", default="auto")
@@ -73,11 +71,18 @@ def main() -> None:
             restored = restorer.restore(degraded)
             rounded = np.rint(restored * 255).astype(np.uint8)
             scores.append(psnr(rounded, clean))
-            plan = plan_tiles(*degraded.shape[:2], tile, overlap)
+            plan = restorer.rule.plan(*degraded.shape[:2])
             computed += len(plan) * plan.tile_height * plan.tile_width
         cost = computed / sum(d.shape[0] * d.shape[1] for d, _ in samples)
         seconds = time.perf_counter() - started
-        row = (tile or "whole", overlap, f"{np.mean(scores):.3f}", f"{cost:.2f}", f"{seconds:.1f}")
+        name = {None: "default", 0: "whole"}.get(tile, tile)
+        row = (
+            name,
+            "" if overlap is None else overlap,
+            f"{np.mean(scores):.3f}",
+            f"{cost:.2f}",
+            f"{seconds:.1f}",
+        )
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 

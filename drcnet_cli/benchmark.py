@@ -90,7 +90,7 @@ def benchmark(
     cuda = restorer.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(restorer.device)
-    tile = restorer.tile
+    tile = restorer.rule.largest
     shapes = dict.fromkeys([(1, SIDE), (restorer.batch_for(tile, tile), tile)])
     speeds = []
     for batch, side in shapes:

@@ -4,7 +4,6 @@ Only tiles touch the device; pixels stay in the type they were read in, converte
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -12,25 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release_memory
-from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
+from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.fast import FastDRCNet
+from drcnet_cli.tile_rule import OVERLAP_SHARE, Tiling
 from drcnet_cli.tiling import (
     MULTIPLE,
     SMALLEST_TILE,
     RowBlender,
     TilePlan,
-    check_tile,
     pad_tile,
     plan_tiles,
-    published_tiles,
 )
 
-DEFAULT_TILE = 256
-# Measured: benchmarks/tile_curve.py. The cheapest share whose PSNR is within 0.05 dB of the best.
-OVERLAP_SHARE = 8
+__all__ = ["Restorer", "Tiling"]
+
 # Peak of live features, in full-resolution float32 maps of `width` channels; measured, rounded up.
 LIVE_MAPS = 16
 # More pixels in a batch stop paying (benchmarks/tile_batch.py); a GPU has more to fill.
@@ -38,34 +35,7 @@ BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How an image is cut, in pixels (tile 0: not at all); None: checkpoint and memory decide.
-
-    `published` cuts and averages as the published evaluations do, and has no overlap of its own.
-    """
-
-    tile: int | None = None
-    overlap: int | None = None
-    batch: int | None = None
-    published: bool = False
-
-    def settle(self, info: CheckpointInfo) -> tuple[int, int]:
-        """Give (tile, overlap), the checkpoint's training patch filling what is not set.
-
-        Raises UsageError for sizes that cannot be used.
-        """
-        tile = self.tile
-        if tile is None:
-            patch = info.training_patch or DEFAULT_TILE
-            tile = max(SMALLEST_TILE, round(patch / MULTIPLE) * MULTIPLE)
-        overlap = tile // OVERLAP_SHARE if self.overlap is None else self.overlap
-        check_tile(tile, overlap)
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"A batch of {self.batch} tiles cannot be used.", "Use --batch 1")
-        return tile, overlap
+CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
 
 
 class Restorer:
@@ -89,9 +59,7 @@ class Restorer:
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         tiling = tiling or Tiling()
-        self.tile, self.overlap = tiling.settle(info)
-        self._published = tiling.published
-        self._own_tile, _ = Tiling().settle(info)
+        self.rule = tiling.settle(info)
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.info = info
         self.device = device
@@ -107,12 +75,10 @@ class Restorer:
 
     def describe(self) -> str:
         """Say which tile, overlap, batch, device and type are used, in one line."""
-        edges = "as published" if self._published else f"overlap {self.overlap}"
-        tile = f"tile {self.tile}, {edges}" if self.tile else "whole image"
-        batch = f", batch {self.batch_for(self.tile, self.tile)}" if self.tile else ""
-        return f"{tile}{batch}, device {self.device}, dtype {dtype_name(self.dtype)}" + (
-            ", x8 ensemble" if self.ensemble else ""
-        )
+        tile, dtype = self.rule.largest, dtype_name(self.dtype)
+        batch = f", batch {self.batch_for(tile, tile)}" if tile else ""
+        ensemble = ", x8 ensemble" if self.ensemble else ""
+        return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{ensemble}"
 
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
@@ -122,7 +88,7 @@ class Restorer:
         `on_progress` gets the share of the image that each batch of tiles completes. Raises
         MemoryExhaustedError, NonFiniteError.
         """
-        plan = self._plan(*pixels.shape[:2])
+        plan = self.rule.plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)
 
         def keep(top: int, rows: np.ndarray) -> None:
@@ -142,21 +108,12 @@ class Restorer:
         For several processes that shall compute alike whichever images each of them gets.
         """
         if self._unchecked:
-            plan = self._plan(*pixels.shape[:2])
+            plan = self.rule.plan(*pixels.shape[:2])
             top, left = next(iter(plan))
             tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
             tile = pad_tile(tile, plan.tile_height, plan.tile_width)
             for _ in self._restore_tiles(tile[None]):
                 pass
-
-    def _plan(self, height: int, width: int) -> TilePlan:
-        """Cut the image; a tile far beyond it would be mostly padding, dearly computed."""
-        enough = max(-(-max(height, width) // MULTIPLE) * MULTIPLE, self._own_tile)
-        if self._published:
-            return published_tiles(height, width, self.tile)
-        if self.tile > enough:  # one tile, so nothing overlaps
-            return plan_tiles(height, width, enough, 0)
-        return plan_tiles(height, width, self.tile, self.overlap)
 
     def _restore_plan(
         self,
@@ -244,7 +201,7 @@ class Restorer:
         batch = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         if self._unchecked:
-            self._check_dtype(batch[:1])
+            self._check_dtype(batch[:1, :, :CHECKED_SIDE, :CHECKED_SIDE])
         with torch.inference_mode():
             restored = self._forward(batch, self.dtype)
             finite = torch.isfinite(restored).flatten(1).all(1)

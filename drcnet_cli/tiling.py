@@ -1,7 +1,7 @@
 """Equal overlapping tiles, smooth weights that sum to one, and a blender that streams rows.
 
-The network's statistics span its whole input, so tiles of the size it was trained on restore better
-than the whole image; blended over an overlap they leave no seam. Knows no network and no file:
+The network's statistics span its whole input, so a tile is restored best at sizes that it was
+trained on; blended over an overlap tiles leave no seam. Knows no network and no file:
 tiles come in plan order, finished rows go out top to bottom, and only a band one tile high is held.
 """
 
@@ -86,6 +86,32 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
         tops=axis_starts(height, tile_height, overlap),
         lefts=axis_starts(width, tile_width, overlap),
     )
+
+
+def fitted_tiles(height: int, width: int, *, smallest: int, largest: int, overlap: int) -> TilePlan:
+    """Cover height x width with as few tiles of up to `largest` pixels as it takes, no larger
+    than their overlap needs.
+
+    The two sides of a tile may differ; an image below `smallest` pixels is extended to that.
+    Sizes are in pixels and multiples of 8.
+    """
+    tile_height = _fitted_side(height, smallest, largest, overlap)
+    tile_width = _fitted_side(width, smallest, largest, overlap)
+    return TilePlan(
+        height=height,
+        width=width,
+        tile_height=tile_height,
+        tile_width=tile_width,
+        tops=axis_starts(height, tile_height, overlap),
+        lefts=axis_starts(width, tile_width, overlap),
+    )
+
+
+def _fitted_side(length: int, smallest: int, largest: int, overlap: int) -> int:
+    """Give the side that `length` needs, tiles being as many as with `largest`."""
+    count = len(axis_starts(length, largest, overlap))
+    side = -(-(length + (count - 1) * overlap) // count)
+    return max(smallest, -(-side // MULTIPLE) * MULTIPLE)
 
 
 def published_tiles(height: int, width: int, tile: int) -> TilePlan:

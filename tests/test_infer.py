@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from drcnet_cli import infer
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo
@@ -95,12 +94,6 @@ def test_a_tile_far_beyond_the_image_is_not_computed(shape, side):
     pixels = picture(*shape)
     assert np.array_equal(restorer(network, tiling=Tiling(10**9, 8)).restore(pixels), pixels)
     assert network.shapes == [(1, 3, side, side)]
-
-
-def test_default_tile_is_the_training_patch():
-    assert restorer(nn.Identity()).tile == 64
-    unknown = CheckpointInfo(INFO.config)
-    assert Restorer(nn.Identity(), unknown, device=CPU).tile == infer.DEFAULT_TILE
 
 
 @pytest.mark.parametrize(("room", "side"), [(3 * 64 * 64, 64), (3 * 40 * 40, 32), (3 * 17**2, 16)])

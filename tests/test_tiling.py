@@ -11,6 +11,7 @@ from drcnet_cli.tiling import (
     axis_starts,
     axis_weights,
     cut_tile,
+    fitted_tiles,
     pad_tile,
     plan_tiles,
     published_tiles,
@@ -144,3 +145,31 @@ def test_published_tiles_lie_where_the_released_code_puts_them():
     assert published_tiles(600, 1281, 256).tops == (0, 172, 344)
     assert published_tiles(600, 1281, 256).lefts == (0, 205, 410, 615, 820, 1025)
     assert published_tiles(515, 256, 256).tops == (0, 130, 259)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(1, 900), st.integers(1, 900), st.sampled_from([(96, 192, 16), (16, 64, 8)]))
+def test_fitted_tiles_are_as_few_as_large_ones_and_no_larger_than_needed(height, width, sizes):
+    smallest, largest, overlap = sizes
+    plan = fitted_tiles(height, width, smallest=smallest, largest=largest, overlap=overlap)
+    coarse = plan_tiles(height, width, largest, overlap)
+    assert len(plan) == len(coarse)
+    for length, starts, tile in (
+        (height, plan.tops, plan.tile_height),
+        (width, plan.lefts, plan.tile_width),
+    ):
+        assert smallest <= tile <= largest and tile % 8 == 0
+        assert starts[-1] + tile >= length
+        assert all(b - a <= tile - overlap for a, b in zip(starts, starts[1:], strict=False))
+        smaller = tile - 8
+        if smaller >= smallest:  # would not do with as many
+            assert len(starts) * smaller - (len(starts) - 1) * overlap < length
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_identity_survives_fitted_tiles(height, width):
+    image = np.random.default_rng(height * 1000 + width).random((3, height, width), np.float32)
+    plan = fitted_tiles(height, width, smallest=16, largest=64, overlap=8)
+    out, _ = blend_identity(image, plan)
+    assert np.abs(out - image).max() < 1e-6
