@@ -9,9 +9,12 @@ from drcnet_cli.cli import options
 from drcnet_cli.cli.output import note, print_json, print_line
 from drcnet_cli.cli.restore import choose_checkpoint
 from drcnet_cli.errors import UsageError
+from drcnet_cli.runtimes import check_installed
 
 if TYPE_CHECKING:
-    from drcnet_cli.export.onnx import Shape
+    from drcnet_cli.export.shape import Shape
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 def export(
@@ -50,11 +53,9 @@ def export(
 
     The file is run on several sizes and kept only if no value differs by more than 0.0001.
     """
-    from drcnet_cli.runtimes import check_installed
-
     checkpoint = choose_checkpoint(task, model, weights)
-    shape = parse_shape(size, batch)
-    chosen = _choose_format(format, out)
+    chosen = choose_format(format, out)
+    shape = _parse_shape(size, batch)
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists already.", "Use --overwrite to replace it")
     check_installed(chosen)
@@ -83,3 +84,39 @@ def export(
         )
     if not quiet:
         note(f"Wrote {done.file}: {done.name or checkpoint}, {done.bytes / 1e6:.1f} MB.")
+
+
+def choose_format(format: str | None, destination: Path) -> str:
+    """Give onnx or openvino, by name or by the file's; raise UsageError where they disagree."""
+    suffix = destination.suffix.lower()
+    if format is None:
+        for name, own in SUFFIXES.items():
+            if suffix == own:
+                return name
+        raise UsageError(
+            f"The name {destination} does not say which format to write.",
+            "Use --format onnx or --format openvino, or a name that ends in .onnx or .xml",
+        )
+    if format not in SUFFIXES:
+        raise UsageError(f"Unknown format {format!r}.", "Use --format onnx or --format openvino")
+    if suffix != SUFFIXES[format]:
+        raise UsageError(
+            f"A file of the format {format} needs a name that ends in {SUFFIXES[format]}, "
+            f"not {destination.name}.",
+            f"Use --out {destination.with_suffix(SUFFIXES[format])}",
+        )
+    return format
+
+
+def _parse_shape(size: str, batch: str) -> "Shape":
+    """Read --size and --batch; raise UsageError for what is no number."""
+    sides = size.split("x") if size != "any" else []
+    for flag, numbers, form in (("--size", sides, "256, 480x640"), ("--batch", [batch], "1")):
+        if numbers != ["any"] and not all(n.isdecimal() and int(n) > 0 for n in numbers):
+            raise UsageError(f"{flag} cannot be {'x'.join(numbers)!r}.", f"Use {flag} any, {form}")
+    if len(sides) > 2:
+        raise UsageError(f"--size cannot be {size!r}.", "Use --size any, 256, 480x640")
+    from drcnet_cli.export.shape import Shape
+
+    height, width = (int(sides[0]), int(sides[-1])) if sides else (None, None)
+    return Shape(None if batch == "any" else int(batch), height, width)

@@ -125,7 +125,9 @@ class DRCNetGraph:
         """Add `AdaptiveNorm`: normalised by region, then modulated by the response map."""
         to, maps = self.to, norm.map
         pooled = [to.reduce("ReduceMean", x, (1,)), to.reduce("ReduceMax", x, (1,))]
-        response = to.conv(f"{name}.map.response", maps.response, to.node("Concat", *pooled, axis=1))
+        response = to.conv(
+            f"{name}.map.response", maps.response, to.node("Concat", *pooled, axis=1)
+        )
         response = to.node("Sigmoid", response)
         gamma = to.conv(f"{name}.map.gamma", maps.gamma, response)
         gain = self._rows(to.node("Add", gamma, to.constant(1.0)))  # N x 1 x HW

@@ -1,12 +1,11 @@
 """A network as one ONNX model: its graph, what it accepts, and where it came from."""
 
-from dataclasses import dataclass
-
 from onnx import ModelProto, TensorProto, checker, defs, helper
 
 from drcnet_cli import __version__
 from drcnet_cli.errors import UsageError
 from drcnet_cli.export.network import DRCNetGraph
+from drcnet_cli.export.shape import Shape
 from drcnet_cli.export.writer import GraphWriter
 from drcnet_cli.model.checkpoint import METADATA_KEY, CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
@@ -14,26 +13,6 @@ from drcnet_cli.model.drcnet import DRCNet
 INPUT, OUTPUT = "image", "restored"
 OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an input
 MOST_BYTES = 2**31 - 2**24  # protobuf's limit, less what is no weight
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a file accepts, in images and pixels; None: any number, of pixels any fitting one."""
-
-    batch: int | None = None
-    height: int | None = None
-    width: int | None = None
-
-    def check(self, multiple: int) -> None:
-        """Raise UsageError unless it can be halved as often as the network does."""
-        for side in (self.height, self.width):
-            if side is not None and (side < multiple or side % multiple):
-                nearest = max(multiple, round(side / multiple) * multiple)
-                raise UsageError(
-                    f"A fixed side of {side} pixels cannot be used: it must be a multiple of "
-                    f"{multiple}.",
-                    f"Use {nearest}",
-                )
 
 
 def build_onnx(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.export.onnx import Shape
+from drcnet_cli.export.shape import Shape
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.layers import AdaptiveNorm
 

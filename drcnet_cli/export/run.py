@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from drcnet_cli.atomic import atomic_write
-from drcnet_cli.errors import UsageError
-from drcnet_cli.export.onnx import OLDEST_OPSET, Shape, build_onnx, metadata
+from drcnet_cli.export.onnx import OLDEST_OPSET, build_onnx, metadata
 from drcnet_cli.export.parity import TOLERANCE, Comparison, check_parity
+from drcnet_cli.export.shape import Shape
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.runtimes import load_library
@@ -96,7 +96,10 @@ def _write_openvino(
         openvino.serialize(graph, str(made), str(weights_beside(made)))
         parity = check_parity(network, OpenVinoRuntime(made, torch.get_num_threads()), shape)
         # Weights first: a description without them would be a broken model.
-        for target, source in ((weights_beside(destination), weights_beside(made)), (destination, made)):
+        for target, source in (
+            (weights_beside(destination), weights_beside(made)),
+            (destination, made),
+        ):
             with atomic_write(target) as temporary:
                 shutil.copyfile(source, temporary)
     return parity
@@ -105,25 +108,3 @@ def _write_openvino(
 def _rounded(network: DRCNet) -> DRCNet:
     """Give a copy whose weights have float16's values."""
     return copy.deepcopy(network).half().float()
-
-
-def choose_format(format: str | None, destination: Path) -> str:
-    """Give onnx or openvino, by name or by the file's; raise UsageError where they disagree."""
-    suffixes = {"onnx": ".onnx", "openvino": ".xml"}
-    if format is None:
-        for name, suffix in suffixes.items():
-            if destination.suffix.lower() == suffix:
-                return name
-        raise UsageError(
-            f"The name {destination} does not say which format to write.",
-            "Use --format onnx or --format openvino, or a name that ends in .onnx or .xml",
-        )
-    if format not in suffixes:
-        raise UsageError(f"Unknown format {format!r}.", "Use --format onnx or --format openvino")
-    if destination.suffix.lower() != suffixes[format]:
-        raise UsageError(
-            f"A file in the format {format} needs a name that ends in {suffixes[format]}, "
-            f"not {destination.name}.",
-            f"Use --out {destination.with_suffix(suffixes[format])}",
-        )
-    return format

@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from drcnet_cli.model.checkpoint import CheckpointInfo
 
 TORCH = "torch"
 
@@ -30,6 +37,38 @@ BACKENDS = {
 }
 
 
+class Engine(Protocol):
+    """Computes one network: N x 3 x H x W float32 on the CPU -> the same, not clipped."""
+
+    name: str
+
+    def __call__(self, batch: "Tensor", dtype: "torch.dtype") -> "Tensor":
+        """Compute in `dtype`; MemoryError if it does not fit the memory."""
+        ...
+
+
+def check_backend(name: str, device: str, dtype: str) -> tuple[str, str]:
+    """Give the device and number type that a backend makes of what was asked for.
+
+    Raises UsageError for an unknown backend and one that is not installed, DeviceError for a device
+    or type that it lacks.
+    """
+    if name == TORCH:
+        return device, dtype
+    check_installed(name)
+    if device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"The backend {name} computes on the CPU alone, not on {device}.", "Use --device cpu"
+        )
+    dtypes = BACKENDS[name].dtypes
+    if dtype != "auto" and dtype not in dtypes:
+        raise DeviceError(
+            f"The backend {name} computes in {' or '.join(dtypes)}, not in {dtype}.",
+            f"Use --dtype {dtypes[-1]}",
+        )
+    return "cpu", dtypes[0] if len(dtypes) == 1 else dtype
+
+
 def check_installed(name: str) -> None:
     """Raise UsageError for an unknown backend, and for one whose libraries are not installed."""
     if name not in BACKENDS:
@@ -41,8 +80,19 @@ def check_installed(name: str) -> None:
             raise _missing(module, name)
 
 
+def make_engine(name: str, network: "nn.Module", info: "CheckpointInfo") -> Engine:
+    """Give an engine of `BACKENDS` for a network as it is now.
+
+    Raises UsageError if it is not installed, or not for this kind of network.
+    """
+    check_installed(name)
+    from drcnet_cli.runtimes.engine import RuntimeEngine
+
+    return RuntimeEngine(name, network, info)
+
+
 def load_library(module: str, extra: str) -> ModuleType:
-    """Import a library of an extra; raise UsageError that says how to install it."""
+    """Import a library of an extra; raise UsageError that says what to type where it fails."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from drcnet_cli.device import dtype_name
+from drcnet_cli.errors import UsageError
 from drcnet_cli.export.onnx import build_onnx
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
@@ -20,11 +21,15 @@ Runtime = Callable[[np.ndarray], np.ndarray]
 class RuntimeEngine:
     """Computes as `network` does through a backend of `drcnet_cli.runtimes`.
 
-    Takes the weights that the network has now. Each number type is loaded when it is first asked
+    Takes the weights that the network has now; raises UsageError for another kind of network. Each number type is loaded when it is first asked
     for. Threads are as many as torch uses.
     """
 
-    def __init__(self, name: str, network: DRCNet, info: CheckpointInfo) -> None:
+    def __init__(self, name: str, network: nn.Module, info: CheckpointInfo) -> None:
+        if not isinstance(network, DRCNet):
+            raise UsageError(
+                f"The backend {name} does not know {type(network).__name__}.", "Use --backend torch"
+            )
         self.name = name
         self._multiple = network.config.multiple
         self._model = build_onnx(network, info).SerializeToString()

@@ -1,5 +1,6 @@
 """OpenVINO: an exported ONNX or OpenVINO file, compiled for this machine's CPU."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,15 @@ import numpy as np
 
 from drcnet_cli.runtimes import load_library
 
+OFTEN = 24  # times that a shape comes before it is worth a compilation of its own
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoRuntime:
     """Runs a model, a file or an ONNX file's bytes, with that many threads.
 
-    The first shape gets a compiled model of its own, which is a fifth quicker; all others share one
-    for any shape, as each compilation takes half a second of the processor's time and more.
+    One compiled model takes every shape. A shape that keeps coming, as one photograph's tiles do,
+    gets its own, which is 12 to 25 % quicker once its half second of compiling has paid.
     """
 
     def __init__(self, model: bytes | Path, threads: int, dtype: str = "float32") -> None:
@@ -26,7 +28,7 @@ class OpenVinoRuntime:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
-        self._first: tuple[int, ...] | None = None
+        self._times: Counter[tuple[int, ...]] = Counter()
         self._requests: dict[tuple[int, ...] | None, Any] = {}
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -42,8 +44,8 @@ class OpenVinoRuntime:
 
     def _request(self, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - openvino may be absent
         """Give what infers this shape, compiling it where there is nothing for it yet."""
-        self._first = self._first or shape
-        key = shape if shape == self._first else None
+        self._times[shape] += 1
+        key = shape if self._times[shape] > OFTEN else None
         if key not in self._requests:
             model = self._core.read_model(self._source)
             if key is not None and model.inputs[0].partial_shape.is_dynamic:
