@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.export.shape import Shape
@@ -106,17 +107,16 @@ def draw_pictures(size: tuple[int, int, int, int], seed: int) -> Tensor:
 def _responses(network: DRCNet) -> Iterator[list[float]]:
     """Collect how near to its threshold each response map comes while the block runs."""
     distances: list[float] = []
-    hooks = [
-        norm.map.register_forward_hook(
-            lambda _module, _inputs, maps, threshold=norm.threshold: distances.append(
-                (maps[0] - threshold).abs().min().item()
-            )
-        )
-        for norm in network.modules()
-        if isinstance(norm, AdaptiveNorm)
-    ]
+
+    def watch(norm: AdaptiveNorm) -> RemovableHandle:
+        def measure(_: nn.Module, __: object, maps: tuple[Tensor, Tensor, Tensor]) -> None:
+            distances.append((maps[0] - norm.threshold).abs().min().item())
+
+        return norm.map.register_forward_hook(measure)
+
+    handles = [watch(module) for module in network.modules() if isinstance(module, AdaptiveNorm)]
     try:
         yield distances
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()

@@ -96,13 +96,14 @@ def _write_openvino(
         openvino.serialize(graph, str(made), str(weights_beside(made)))
         parity = check_parity(network, OpenVinoRuntime(made, torch.get_num_threads()), shape)
         # Weights first: a description without them would be a broken model.
-        for target, source in (
-            (weights_beside(destination), weights_beside(made)),
-            (destination, made),
-        ):
-            with atomic_write(target) as temporary:
-                shutil.copyfile(source, temporary)
+        _place(weights_beside(made), weights_beside(destination))
+        _place(made, destination)
     return parity
+
+
+def _place(source: Path, destination: Path) -> None:
+    with atomic_write(destination) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _rounded(network: DRCNet) -> DRCNet:

@@ -23,7 +23,9 @@ class GraphWriter:
     def node(self, operator: str, *inputs: str, name: str = "", **attributes: Attribute) -> str:
         """Add a node with one result."""
         output = name or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
+        node = helper.make_node(operator, inputs, [output], output)
+        node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
+        self.nodes.append(node)
         return output
 
     def halves(self, x: str) -> list[str]:
