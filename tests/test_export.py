@@ -26,10 +26,10 @@ from drcnet_cli.export.onnx import build_onnx  # noqa: E402
 from drcnet_cli.export.parity import (  # noqa: E402
     CLEARANCE,
     ParityError,
-    _responses,
     check_parity,
     clear_pictures,
     parity_shapes,
+    response_distances,
 )
 from drcnet_cli.export.run import export  # noqa: E402
 from drcnet_cli.export.shape import Shape  # noqa: E402
@@ -102,7 +102,7 @@ def test_an_operator_set_that_cannot_be_used_is_refused(opset):
 
 def test_parity_pictures_leave_no_doubt_about_the_regions():
     net = network(3)
-    with _responses(net) as distances, torch.inference_mode():
+    with response_distances(net) as distances, torch.inference_mode():
         net(clear_pictures(net, (1, 3, 32, 40)))
     assert len(distances) == 8  # the levels of both stages
     assert min(distances) > CLEARANCE
@@ -220,11 +220,7 @@ def test_openvino_files(weights, tmp_path):
     openvino = pytest.importorskip("openvino", reason="needs drcnet[openvino]")
     done = export(weights, tmp_path / "x.xml", "openvino")
     assert max(item.max_error for item in done.parity) < 1e-5
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "small.safetensors",
-        "x.bin",
-        "x.xml",
-    ]
+    assert sorted(path.name for path in tmp_path.glob("*x.*")) == ["x.bin", "x.xml"]
     model = openvino.Core().read_model(tmp_path / "x.xml")
     assert model.get_rt_info(["drcnet", "licence"]).astype(str) == "CC0-1.0"
     assert model.get_rt_info(["drcnet", "multiple"]).astype(str) == "8"

@@ -8,7 +8,6 @@ from PIL import Image
 from torch import nn
 
 from drcnet_cli.api import load_model, make_restorer, restore_image
-from drcnet_cli.cli.restore import parse_tiling
 from drcnet_cli.errors import DeviceError, UsageError
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo
@@ -59,7 +58,7 @@ def test_a_shape_that_keeps_coming_and_others_between(backend, monkeypatch):
     needs(backend)
     if backend == "openvino":
         monkeypatch.setattr("drcnet_cli.runtimes.openvino.OFTEN", 1)
-    net = network(width=2)
+    net = network(width=2, depth=2)
     engine = make_engine(backend, net, CheckpointInfo(net.config))
     for side in (16, 16, 24, 16, 24, 8):
         x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(side))
@@ -95,9 +94,7 @@ def test_a_file_by_the_command(drcnet, tmp_path, tiny_weights):
     result = drcnet("restore", "--weights", tiny_weights, "--backend", "onnx", source, "out.png")
     assert result.returncode == 0, result.stderr
     assert "backend onnx" in result.stderr
-    made = make_restorer(
-        load_model(tiny_weights, "cpu", "float32"), parse_tiling("auto", None, "auto")
-    )
+    made = make_restorer(load_model(tiny_weights, "cpu", "float32"))
     expected = made.restore(np.asarray(Image.open(source))).astype(int)
     assert np.abs(np.asarray(Image.open(tmp_path / "out.png"), int) - expected).max() <= 1
 
@@ -175,4 +172,5 @@ def test_memory_that_runs_out_shrinks_the_tiles(monkeypatch):
         notify=notes.append,
     )  # fmt: skip
     assert made.restore(pixels).shape == pixels.shape
-    assert "tiles of 32 pixels" in notes[-1]
+    assert "tiles of 32 pixels" in notes[0]
+    assert len(notes) == len(set(notes))

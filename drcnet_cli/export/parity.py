@@ -80,7 +80,7 @@ def clear_pictures(network: DRCNet, size: tuple[int, int, int, int]) -> Tensor:
     best, farthest = torch.empty(0), -1.0
     for seed in range(PICTURES_TRIED):
         pictures = draw_pictures(size, seed)
-        with _responses(network) as distances, torch.inference_mode():
+        with response_distances(network) as distances, torch.inference_mode():
             network(pictures)
         distance = min(distances, default=1.0)
         if distance > farthest:
@@ -104,7 +104,7 @@ def draw_pictures(size: tuple[int, int, int, int], seed: int) -> Tensor:
 
 
 @contextmanager
-def _responses(network: DRCNet) -> Iterator[list[float]]:
+def response_distances(network: DRCNet) -> Iterator[list[float]]:
     """Collect how near to its threshold each response map comes while the block runs."""
     distances: list[float] = []
 
