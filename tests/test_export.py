@@ -72,9 +72,9 @@ def weights(tmp_path) -> Path:
 )
 def test_each_configuration_computes_alike(changes):
     net = network(**changes)
-    found = check_parity(net, runtime(net), Shape())
-    assert len(found) == 4
-    assert all(item.max_error < 1e-5 and item.psnr > 100 for item in found)
+    (found,) = check_parity(net, runtime(net), Shape(2, 24, 40))
+    assert found.max_error < 1e-5
+    assert found.psnr > 100
 
 
 @pytest.mark.parametrize(("name", "levels"), [("sf0-4", (0, 4)), ("sf2-3", (2, 3))])
@@ -91,7 +91,7 @@ def test_golden_values_of_the_released_code(name, levels):
 @pytest.mark.parametrize("opset", [18, 20, 21])
 def test_each_operator_set(opset):
     net = network(width=2)
-    check_parity(net, runtime(net, opset=opset), Shape())
+    check_parity(net, runtime(net, opset=opset), Shape(1, 16, 16))
 
 
 @pytest.mark.parametrize("opset", [17, 999])
@@ -102,8 +102,9 @@ def test_an_operator_set_that_cannot_be_used_is_refused(opset):
 
 def test_parity_pictures_leave_no_doubt_about_the_regions():
     net = network(3)
+    pictures = clear_pictures(net, (1, 3, 32, 40))
     with response_distances(net) as distances, torch.inference_mode():
-        net(clear_pictures(net, (1, 3, 32, 40)))
+        net(pictures)
     assert len(distances) == 8  # the levels of both stages
     assert min(distances) > CLEARANCE
 

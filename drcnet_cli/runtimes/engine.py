@@ -15,8 +15,8 @@ from drcnet_cli.model.layers import pad_to_multiple
 from drcnet_cli.runtimes.onnxruntime import OnnxRuntime
 from drcnet_cli.runtimes.openvino import OpenVinoRuntime
 
-# 8 tiles of 64 pixels, one of 192; a batch of 8 of these takes up to 15 % longer, single tiles of 64
-# pixels a third (OpenVINO, bfloat16).
+# 8 tiles of 64 pixels, one of 192. A batch of 8 of the latter takes up to 15 % longer, tiles of 64
+# pixels one by one a third (OpenVINO, bfloat16).
 PIXELS_AT_ONCE = 2**15
 Runtime = Callable[[np.ndarray], np.ndarray]
 
