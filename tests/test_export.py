@@ -217,6 +217,13 @@ def test_sizes_that_are_none(tmp_path, options):
         export_command(tmp_path / "x.onnx", task="denoise", **options)
 
 
+def test_the_weights_beside_an_openvino_model_are_not_replaced_unasked(tmp_path):
+    (tmp_path / "x.bin").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="x.bin exists"):
+        export_command(tmp_path / "x.xml", task="denoise")
+    assert (tmp_path / "x.bin").read_bytes() == b"mine"
+
+
 def test_openvino_files(weights, tmp_path):
     openvino = pytest.importorskip("openvino", reason="needs drcnet[openvino]")
     done = export(weights, tmp_path / "x.xml", "openvino")

@@ -56,8 +56,9 @@ def export(
     checkpoint = choose_checkpoint(task, model, weights)
     chosen = choose_format(format, out)
     shape = _parse_shape(size, batch)
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists already.", "Use --overwrite to replace it")
+    for file in [out, out.with_suffix(".bin")] if chosen == "openvino" else [out]:
+        if file.exists() and not overwrite:
+            raise UsageError(f"{file} exists already.", "Use --overwrite to replace it")
     check_installed(chosen)
 
     from drcnet_cli.api import check_task

@@ -2,7 +2,7 @@
 
 Written out node by node instead of traced: that takes a tenth of a second where torch's exporter
 takes a minute, needs no compiler of graphs, is the same with every torch, and runs in half the time
-because sums over a region are products with narrow matrices of masks (benchmarks/backends.py).
+because sums over a region are products with narrow matrices of masks (benchmarks/README.md).
 """
 
 from functools import reduce
