@@ -15,6 +15,7 @@ from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio import picture_from_image, picture_to_image
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.runtimes import TORCH, Engine, check_backend, make_engine
 from drcnet_cli.weights.fetch import resolve
 
 Array = NDArray[Any]
@@ -25,6 +26,7 @@ def load_model(
     device: str | None = None,
     dtype: str | None = None,
     *,
+    backend: str = TORCH,
     hub_repo: str | None = None,
     offline: bool = False,
 ) -> nn.Module:
@@ -33,16 +35,20 @@ def load_model(
     `name_task_or_path`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its
     default checkpoint) or a .safetensors file. The weights stay float32; `dtype` (auto, float32,
     bfloat16, float16) is the type that `restore_image` computes in, and is kept as `.dtype_name`.
+    `backend` (torch, onnx, openvino) is what computes it; other than torch always on the CPU.
 
-    Raises WeightsError if the checkpoint is not to be had, DeviceError for an unknown device.
+    Raises WeightsError if the checkpoint is not to be had, DeviceError for an unknown device or one
+    that the backend lacks, UsageError for a backend that is not installed.
     """
     # Checked first: a wrong name should cost no download, nor wait for the first image.
-    where = choose_device(device or "auto")
-    choose_dtype(dtype or "auto", where)
+    device, dtype = check_backend(backend, device or "auto", dtype or "auto")
+    where = choose_device(device)
+    choose_dtype(dtype, where)
     path = resolve(name_task_or_path, hub_repo=hub_repo, offline=offline).path
     network, info = load_checkpoint(path)
     network.info = info  # type: ignore[assignment]
-    network.dtype_name = dtype or "auto"  # type: ignore[assignment]
+    network.dtype_name = dtype  # type: ignore[assignment]
+    network.backend_name = backend  # type: ignore[assignment]
     return network.to(where)
 
 
@@ -120,8 +126,14 @@ def make_restorer(
         check_dtype=wanted == "auto",
         tiling=tiling,
         ensemble=ensemble,
+        engine=_engine(network, info),
         notify=notify,
     )
+
+
+def _engine(network: nn.Module, info: CheckpointInfo) -> Engine | None:
+    backend = getattr(network, "backend_name", TORCH)
+    return None if backend == TORCH else make_engine(str(backend), network, info)
 
 
 def check_task(info: CheckpointInfo, task: str | None) -> None:

@@ -15,6 +15,7 @@ from drcnet_cli.weights import fetch
 from drcnet_cli.weights.manifest import load_manifest
 
 LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "huggingface-hub", "safetensors", "typer")
+EXTRA_LIBRARIES = ("onnx", "onnxruntime", "openvino")  # what --backend and export can use
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def diagnose() -> Diagnosis:
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "torch": torch.__version__,
-        **{name: _version(name) for name in LIBRARIES},
+        **{name: _version(name) for name in LIBRARIES + EXTRA_LIBRARIES},
         "devices": _devices(),
         "cpu threads": torch.get_num_threads(),
         "cache": _cache(settings.cache_dir()),

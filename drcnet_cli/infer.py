@@ -16,6 +16,7 @@ from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.fast import FastDRCNet
+from drcnet_cli.runtimes import Engine
 from drcnet_cli.tile_rule import OVERLAP_SHARE, Tiling
 from drcnet_cli.tiling import (
     MULTIPLE,
@@ -43,7 +44,8 @@ class Restorer:
 
     `dtype`: the autocast type; with `check_dtype` the first tile is also computed in float32, and
     float32 is used throughout if the two differ visibly. `ensemble` averages the eight flips and
-    rotations of each tile. `notify` gets one sentence, once, for each change of plan.
+    rotations of each tile. `engine` computes instead of torch, on the CPU (`runtimes/`). `notify`
+    gets one sentence, once, for each change of plan.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Restorer:
         check_dtype: bool = False,
         tiling: Tiling | None = None,
         ensemble: bool = False,
+        engine: Engine | None = None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         tiling = tiling or Tiling()
@@ -65,6 +68,7 @@ class Restorer:
         self.device = device
         self.dtype = dtype
         self.ensemble = ensemble
+        self._engine = engine
         self._fast: dict[torch.dtype, FastDRCNet] = {}  # the network's copies for a CPU
         self._wanted_batch = tiling.batch
         self._batch_limit: int | None = None  # set when memory ran out
@@ -77,8 +81,9 @@ class Restorer:
         """Say which tile, overlap, batch, device and type are used, in one line."""
         tile, dtype = self.rule.largest, dtype_name(self.dtype)
         batch = f", batch {self.batch_for(tile, tile)}" if tile else ""
-        ensemble = ", x8 ensemble" if self.ensemble else ""
-        return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{ensemble}"
+        more = f", backend {self._engine.name}" if self._engine else ""
+        more += ", x8 ensemble" if self.ensemble else ""
+        return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{more}"
 
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
@@ -246,6 +251,8 @@ class Restorer:
 
     def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
         """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
+        if self._engine is not None:
+            return self._engine(batch, dtype)
         if self.device.type == "cpu" and isinstance(self.network, DRCNet):
             if dtype not in self._fast:
                 self._fast[dtype] = FastDRCNet(self.network, dtype)

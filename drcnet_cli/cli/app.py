@@ -15,6 +15,7 @@ from drcnet_cli.cli import (
     degrade,
     doctor,
     eval,
+    export,
     output,
     restore,
     train,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("restore")(restore.restore)
 app.command("compare")(compare.compare)
 app.command("convert")(convert.convert)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.command("eval")(eval.eval)
 app.command("train")(train.train)

@@ -24,6 +24,7 @@ def benchmark(
     ] = 5.0,
     device: options.DeviceOption = "auto",
     dtype: options.DtypeOption = "auto",
+    backend: options.BackendOption = "torch",
     hub_repo: options.HubRepoOption = None,
     offline: options.OfflineOption = False,
     quiet: options.QuietOption = False,
@@ -39,7 +40,9 @@ def benchmark(
     from drcnet_cli.api import check_task, load_model
     from drcnet_cli.benchmark import benchmark as measure
 
-    network = load_model(checkpoint, device, dtype, hub_repo=hub_repo, offline=offline)
+    network = load_model(
+        checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline
+    )
     check_task(network.info, task)  # type: ignore[arg-type]
     say = (lambda _: None) if quiet else (lambda text: note(f"Measuring: {text}"))
     result = measure(network, seconds=seconds, notify=say)

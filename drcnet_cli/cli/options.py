@@ -42,6 +42,14 @@ DtypeOption = Annotated[
         help="Number type; auto: bfloat16 where the hardware has it and no difference shows.",
     ),
 ]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="torch|onnx|openvino",
+        help="What computes; others than torch need an extra and use the CPU.",
+    ),
+]
 TileOption = Annotated[
     str,
     typer.Option(

@@ -72,6 +72,7 @@ def restore(
     ensemble: options.EnsembleOption = False,
     device: options.DeviceOption = "auto",
     dtype: options.DtypeOption = "auto",
+    backend: options.BackendOption = "torch",
     hub_repo: options.HubRepoOption = None,
     offline: options.OfflineOption = False,
     quiet: options.QuietOption = False,
@@ -99,7 +100,8 @@ def restore(
     from drcnet_cli.restore import WriteOptions
 
     tiling = parse_tiling(tile, overlap, batch)
-    restorer = _load(checkpoint, task, tiling, device, dtype, ensemble, hub_repo, offline, quiet)
+    machine = device, dtype, backend
+    restorer = _load(checkpoint, task, tiling, machine, ensemble, hub_repo, offline, quiet)
     written = WriteOptions(format, quality, strip_metadata)
     if streams:
         _restore_stream(plan, restorer, written, quiet, as_json)
@@ -188,8 +190,7 @@ def _load(
     checkpoint: str | Path,
     task: str | None,
     tiling: "Tiling",
-    device: str,
-    dtype: str,
+    machine: tuple[str, str, str],
     ensemble: bool,
     hub_repo: str | None,
     offline: bool,
@@ -199,7 +200,10 @@ def _load(
     from drcnet_cli.api import check_task, load_model, make_restorer
     from drcnet_cli.device import cpu_only_torch_beside_nvidia
 
-    network = load_model(checkpoint, device, dtype, hub_repo=hub_repo, offline=offline)
+    device, dtype, backend = machine
+    network = load_model(
+        checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline
+    )
     say = (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
     restorer = make_restorer(network, tiling, ensemble, notify=say)
     check_task(restorer.info, task)
