@@ -1,6 +1,7 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from drcnet_cli.cli import options
 from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli.restore_devices import check_devices, plan_run
 from drcnet_cli.cli.restore_report import (
     check_report,
     print_jobs,
@@ -21,7 +23,7 @@ from drcnet_cli.tasks import TASKS
 if TYPE_CHECKING:
     from drcnet_cli.files import Plan
     from drcnet_cli.infer import Restorer, Tiling
-    from drcnet_cli.restore import Outcome, WriteOptions
+    from drcnet_cli.restore import Outcome, Watch, WriteOptions
 
 
 def restore(
@@ -70,7 +72,7 @@ def restore(
     overlap: options.OverlapOption = None,
     batch: options.BatchOption = "auto",
     ensemble: options.EnsembleOption = False,
-    device: options.DeviceOption = "auto",
+    device: options.DevicesOption = "auto",
     dtype: options.DtypeOption = "auto",
     backend: options.BackendOption = "torch",
     hub_repo: options.HubRepoOption = None,
@@ -100,13 +102,16 @@ def restore(
     from drcnet_cli.restore import WriteOptions
 
     tiling = parse_tiling(tile, overlap, batch)
-    machine = device, dtype, backend
+    devices = check_devices(device, backend)
+    machine = devices[0], dtype, backend
     restorer = _load(checkpoint, task, tiling, machine, ensemble, hub_repo, offline, quiet)
     written = WriteOptions(format, quality, strip_metadata)
     if streams:
         _restore_stream(plan, restorer, written, quiet, as_json)
     else:
-        outcomes = _restore_plan(plan, restorer, written, quiet, as_json)
+        recipe = (checkpoint, tiling, ensemble)
+        run = plan_run(plan.jobs, restorer, written, devices, recipe, quiet)
+        outcomes = _restore_plan(plan, run, quiet, as_json)
         _conclude(plan, outcomes, restorer, checkpoint, report, quiet, as_json)
 
 
@@ -215,11 +220,11 @@ def _load(
 
 
 def _restore_plan(
-    plan: "Plan", restorer: "Restorer", written: "WriteOptions", quiet: bool, as_json: bool
+    plan: "Plan", run: "Callable[[Watch], list[Outcome]]", quiet: bool, as_json: bool
 ) -> "list[Outcome]":
     """Run a plan with progress; exit 130 if interrupted."""
     from drcnet_cli.cli.progress import RestoreProgress
-    from drcnet_cli.restore import Watch, restore_files
+    from drcnet_cli.restore import Watch
 
     if as_json:
         print_jobs(plan.finished, "skipped", as_json)
@@ -232,7 +237,7 @@ def _restore_plan(
 
         watch = Watch(progress=shown.advance, finished=finished)
         try:
-            outcomes = restore_files(plan.jobs, restorer, written, watch)
+            outcomes = run(watch)
         except KeyboardInterrupt:
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")
