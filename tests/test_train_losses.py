@@ -406,7 +406,7 @@ def without(state, name):
             {**without(torchvision_state(), "features.16.weight"), "17.weight": torch.zeros(1)},
             "VGG16",
         ),
-        ({"params": 3}, "not VGG19"),
+        ({"params": 3}, "no state dict"),
         ([1, 2], "no state dict"),
     ],
 )
