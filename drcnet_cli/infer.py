@@ -29,6 +29,8 @@ from drcnet_cli.tiling import (
 )
 
 DEFAULT_TILE = 256
+# A checkpoint may be anyone's: it cannot ask for tiles, and so for memory, without end.
+LARGEST_OWN_TILE = 1024
 # Measured: benchmarks/tile_curve.py. The cheapest share whose PSNR is within 0.05 dB of the best.
 OVERLAP_SHARE = 8
 # Peak of live features, in full-resolution float32 maps of `width` channels; measured, rounded up.
@@ -59,7 +61,7 @@ class Tiling:
         """
         tile = self.tile
         if tile is None:
-            patch = info.training_patch or DEFAULT_TILE
+            patch = min(info.training_patch or DEFAULT_TILE, LARGEST_OWN_TILE)
             tile = max(SMALLEST_TILE, round(patch / MULTIPLE) * MULTIPLE)
         overlap = tile // OVERLAP_SHARE if self.overlap is None else self.overlap
         check_tile(tile, overlap)

@@ -130,7 +130,9 @@ def _build(described: Mapping[str, Recipe], fetch: Callable[[Storage], bytes]) -
                 if data
                 else torch.empty(0, dtype=storage.dtype)
             )
-        tensors[name] = flat[storage].as_strided(size, stride, offset)
+            tensors[name] = flat[storage].as_strided(size, stride, offset)
+        else:  # tensors of one storage: what is done to one must not show in the other
+            tensors[name] = flat[storage].as_strided(size, stride, offset).clone()
     return tensors
 
 
