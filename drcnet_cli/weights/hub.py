@@ -42,7 +42,13 @@ from drcnet_cli.weights.hub_errors import (
     root_cause,
 )
 from drcnet_cli.weights.manifest import Checkpoint, HubSource
-from drcnet_cli.weights.transfer import check_address, patience_for, transfer, within
+from drcnet_cli.weights.transfer import (
+    SlowError,
+    check_address,
+    patience_for,
+    transfer,
+    within,
+)
 
 Progress = Callable[[str], None]
 
@@ -80,7 +86,8 @@ def _stage(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:
             ask = partial(_ask_hub, checkpoint, source, staging)
             return within(patience_for(checkpoint.bytes), ask, source.filename)
         except DrcnetError as error:
-            shutil.rmtree(staging, ignore_errors=True)
+            if not isinstance(error, SlowError):
+                shutil.rmtree(staging, ignore_errors=True)
             raise type(error)(error.message, f"{error.hint} {manual_hint(checkpoint)}") from error
         except HUB_ERRORS as error:
             cause = root_cause(error)
@@ -102,9 +109,9 @@ def _ask_hub(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:
     """
     url = hf_hub_url(source.repo, source.filename, revision=source.revision)
     found = get_hf_file_metadata(url)
+    check_address(url, found.location)
     if found.commit_hash is None or found.size is None:
         raise FileMetadataError(f"{url} was answered without a commit or a size.")
-    check_address(url, found.location)
     if found.size > checkpoint.bytes:
         raise HashMismatchError(
             f"The file at {url} has {found.size} bytes, {checkpoint.name} has "

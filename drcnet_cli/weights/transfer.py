@@ -23,6 +23,10 @@ SLOWEST = 16 * 1024  # bytes a second of the content
 _Result = TypeVar("_Result")
 
 
+class SlowError(NetworkError):
+    """A transfer took longer than it may; what has come is worth going on from."""
+
+
 def patience_for(size: int) -> float:
     """Give the seconds within which `size` bytes should have come."""
     return PATIENCE + size / SLOWEST
@@ -44,6 +48,8 @@ def transfer(url: str, headers: dict[str, Any], partial: Path, announced: int, m
     `announced` is the number of bytes that the server said, `most` the number after which nothing
     more is written. Raises NetworkError beyond that, and what the client raises.
     """
+    if time.monotonic() > _deadline():
+        raise TimeoutError("the time is over")
     partial.parent.mkdir(parents=True, exist_ok=True)
     partial.touch()
     if partial.stat().st_size > most:
@@ -56,7 +62,7 @@ def transfer(url: str, headers: dict[str, Any], partial: Path, announced: int, m
 
 
 def within(seconds: float, task: Callable[[], _Result], what: str) -> _Result:
-    """Give a task's result or raise its error; NetworkError if it takes longer.
+    """Give a task's result or raise its error; SlowError if it takes longer.
 
     The task runs in a thread, which is left to itself when the time is over: a blocked read cannot
     be ended from outside. `_Limited` keeps it from writing any more.
@@ -79,7 +85,7 @@ def within(seconds: float, task: Callable[[], _Result], what: str) -> _Result:
     if errors:
         raise errors[0]
     if thread.is_alive():
-        raise NetworkError(
+        raise SlowError(
             f"{what} was not there after {seconds:.0f} seconds: the connection is too slow.",
             "Try again later.",
         )
@@ -90,13 +96,17 @@ def within(seconds: float, task: Callable[[], _Result], what: str) -> _Result:
 _ends = threading.local()
 
 
+def _deadline() -> float:
+    return getattr(_ends, "deadline", float("inf"))
+
+
 class _Limited(io.FileIO):
     """A file that takes `most` bytes, and none after its thread's time is over."""
 
     def __init__(self, path: Path, most: int, url: str) -> None:
         super().__init__(path, "r+")
         self._most, self._url = most, url
-        self._deadline = getattr(_ends, "deadline", float("inf"))
+        self._deadline = _deadline()
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
         """Write all of `data` or nothing."""

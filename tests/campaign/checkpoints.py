@@ -78,7 +78,7 @@ def make_goods(folder: Path) -> Goods:
     shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128)}
     vgg = {f"features.{n}.weight": torch.randn(*s, 3, 3) / 30 for n, s in shapes.items()}
     vgg |= {f"features.{n}.bias": torch.zeros(s[0]) for n, s in shapes.items()}
-    save_file(vgg, folder / "v")
+    save_file(vgg, folder / "v", metadata={"made": "{}"})
     torch.save(vgg, folder / "vz")
     names = ("c", "state.safetensors", GOLDEN, "legacy", "v", "vz", ROOT / "weights.json")
     return Goods(*((folder / name).read_bytes() for name in names))
