@@ -68,8 +68,9 @@ WAYS = {
     "shorter than said": "too slow|cannot be reached",
     "closes": "too slow|cannot be reached",
     "no http": "too slow|cannot be reached",
-    "redirect to a file": FILE_ADDRESS,
-    "redirect in circles": "cannot be reached|not followed",
+    # huggingface_hub before 1 takes an address without a host for one on the same host.
+    "redirect to a file": f"{FILE_ADDRESS}|too slow",
+    "redirect in circles": "cannot be reached|not followed|too slow",
     "get redirects to a file": "cannot be reached",
     "get redirects in circles": "cannot be reached|too slow",
     "other file": "sha256",
