@@ -231,7 +231,7 @@ def test_a_name_finds_its_checkpoint():
     manifest = parse_manifest(document(*entries), Path("w"))
     assert [manifest.by_name(name).name for name in names] == names == list(manifest.names)
     # Two guesses help, three are a list.
-    with pytest.raises(WeightsError, match=r"Did you mean \S+ or \S+?$") as caught:
+    with pytest.raises(WeightsError, match=r"Did you mean \S+ or \S+\?") as caught:
         manifest.by_name("drcnet-s-a4")
     assert caught.value.message.count("drcnet-s-a") == 3
 
