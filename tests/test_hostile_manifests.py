@@ -69,7 +69,8 @@ def test_sizes_that_cannot_be(read, size):
 def test_patches_that_cannot_be(read, patch):
     with pytest.raises(WeightsError, match="training_patch"):
         read(changed(training_patch=patch))
-    assert read(changed(training_patch=8)).checkpoints[0].training_patch == 8
+    for good in (8, 65536):
+        assert read(changed(training_patch=good)).checkpoints[0].training_patch == good
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400, True, "1"])

@@ -462,6 +462,15 @@ def test_a_wrong_download_is_refused_and_leaves_nothing(published, tmp_path):
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 
+@pytest.mark.parametrize("limit", ["_LARGEST_FILE", "_LONGEST_TIME"])
+def test_a_download_without_end_is_ended(published, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(vgg, limit, -1 if limit == "_LONGEST_TIME" else 1000)
+    with pytest.raises(NetworkError, match="did not end") as error:
+        load_vgg()
+    assert "--vgg FILE" in error.value.hint
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
 def test_no_network_is_a_sentence(published):
     published.unlink()
     with pytest.raises(NetworkError, match="could not be fetched") as error:
