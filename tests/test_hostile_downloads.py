@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from hostile_server import FILE_ADDRESS, HostileServer
+from hub_server import REPO, HubServer
 from huggingface_hub import constants
 from weights_helpers import Shelf, content, entry
 
@@ -16,7 +17,6 @@ from drcnet_cli.weights.files import cached_path
 from drcnet_cli.weights.manifest import HubSource, Manifest
 from drcnet_cli.weights.transfer import check_address, within
 
-REPO = "someone/checkpoints"
 DATA = content("good", 100_000)
 LONGEST = 1.5  # seconds that a test's download may take before it must have given up
 
@@ -47,7 +47,7 @@ def written(monkeypatch):
     return sizes
 
 
-def ask(server: HostileServer, manifest: Manifest, monkeypatch) -> Path:
+def ask(server: HostileServer | HubServer, manifest: Manifest, monkeypatch) -> Path:
     address = partial(huggingface_hub.hf_hub_url, endpoint=server.url)
     monkeypatch.setattr(hub, "hf_hub_url", address)
     checkpoint = manifest.checkpoints[0]
@@ -158,6 +158,18 @@ def test_a_beginning_that_is_too_long_is_dropped(tmp_path):
     with HostileServer(DATA[:300], "whole") as server:
         transfer.transfer(f"{server.url}/x", {}, part, 300, 300)
     assert part.read_bytes() == DATA[:300]
+
+
+def test_a_beginning_from_an_earlier_call_is_gone_on_from(shelf, monkeypatch):
+    manifest = shelf.write(entry("drcnet-x", DATA))
+    checkpoint = manifest.checkpoints[0]
+    staged = shelf.cache / "hub" / checkpoint.sha256[:16] / "download"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(DATA[:60_000])
+    with HubServer({checkpoint.file: DATA}) as server:
+        assert ask(server, manifest, monkeypatch).read_bytes() == DATA
+    ranges = [seen.headers.get("range") or seen.headers.get("Range") for seen in server.seen]
+    assert ranges[-1] == "bytes=60000-"
 
 
 # Entries of the cache that are not what they seem
