@@ -126,7 +126,7 @@ def recipe(numel=4, offset=0, size=(4,), stride=(1,), real=16, dtype="FloatStora
         f"0X\x03\0\0\0cpuI{numel}\ntQ"
         f"I{offset}\n({numbers[0]}t({numbers[1]}tI00\n}}tRs."
     ).encode("latin-1")
-    return hostile._zip({"archive/data.pkl": program, "archive/data/0": bytes(real)})
+    return hostile.zip_of({"archive/data.pkl": program, "archive/data/0": bytes(real)})
 
 
 def test_an_honest_recipe_is_read(tmp_path):
@@ -198,7 +198,7 @@ def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
 def test_a_zip_bomb_is_not_unpacked(tmp_path, method):
     with zipfile.ZipFile(tmp_path / "good.zip", "w") as archive:
         archive.writestr("archive/data.pkl", recipe_program())
-    data = hostile._zip(
+    data = hostile.zip_of(
         {"archive/data.pkl": recipe_program(), "archive/data/0": bytes(1 << 24)}, method
     )
     with pytest.raises(CheckpointFormatError, match="compressed"):

@@ -77,8 +77,8 @@ def wrapped(program: bytes, layout: str) -> bytes:
         names = {"archive/data.pkl": program, "archive/version": b"3\n"}
         if layout == "jit":
             names |= {"archive/constants.pkl": program, "archive/code/__torch__.py": b"import os"}
-        inner = _zip(names)
-        return _zip({"archive/data.pkl": inner}) if layout == "zip in zip" else inner
+        inner = zip_of(names)
+        return zip_of({"archive/data.pkl": inner}) if layout == "zip in zip" else inner
     if layout == "legacy":
         head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {})]
         return b"".join([*head, program, pickle.dumps([], 2)])
@@ -95,7 +95,7 @@ def wrapped(program: bytes, layout: str) -> bytes:
     return program
 
 
-def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+def zip_of(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in members.items():
@@ -248,8 +248,8 @@ def change_zip(data: bytes, rng: random.Random) -> bytes:
     elif kind == 4:
         del members[rng.choice([name, *storages])]
     else:
-        return _zip(members, rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
-    return _zip(members)
+        return zip_of(members, rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
+    return zip_of(members)
 
 
 def change_legacy(data: bytes, rng: random.Random) -> bytes:
