@@ -1,5 +1,5 @@
 # What CI runs; each target works in the environment that is active.
-.PHONY: check lint types test slow
+.PHONY: check lint types test slow audit
 
 check: lint types test
 
@@ -15,3 +15,7 @@ test:
 
 slow:
 	pytest -m slow
+
+# Known vulnerabilities of the pinned dependencies; needs pip-audit and the network.
+audit:
+	pip-audit --disable-pip --no-deps -r constraints.txt

@@ -21,6 +21,8 @@ from drcnet_cli.tiling import (
 )
 
 DEFAULT_TILE = 256
+# A checkpoint may be anyone's: it cannot ask for tiles, and so for memory, without end.
+LARGEST_OWN_TILE = 1024
 OVERLAP_SHARE = 8  # of the tile
 FITTING_PATCH = 192  # the training patch from which on tiles are fitted to the image
 SMALLEST_FITTED = 96
@@ -95,5 +97,5 @@ class Tiling:
 
 def own_tile(info: CheckpointInfo) -> int:
     """Give the checkpoint's training patch as a tile size, `DEFAULT_TILE` where it is unknown."""
-    patch = info.training_patch or DEFAULT_TILE
+    patch = min(info.training_patch or DEFAULT_TILE, LARGEST_OWN_TILE)
     return max(SMALLEST_TILE, round(patch / MULTIPLE) * MULTIPLE)

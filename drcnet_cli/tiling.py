@@ -55,7 +55,7 @@ class TilePlan:
 
 def check_tile(tile: int, overlap: int) -> None:
     """Raise UsageError unless tile is 0 (whole image) or a fitting size, and overlap below it."""
-    if tile < 0 or (tile and (tile % MULTIPLE or tile < SMALLEST_TILE)):
+    if tile and (tile % MULTIPLE or tile < SMALLEST_TILE):
         nearest = max(SMALLEST_TILE, round(tile / MULTIPLE) * MULTIPLE)
         raise UsageError(
             f"A tile of {tile} pixels cannot be used: it must be a multiple of {MULTIPLE}, at "

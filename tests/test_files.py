@@ -188,6 +188,21 @@ def test_clashes_name_both_inputs_and_the_output():
     assert len(jobs("in")) == 4
 
 
+def test_a_lone_clash_speaks_of_no_others():
+    make("in/a.jpg", "in/a.png")
+    with pytest.raises(UsageError, match="both be written") as caught:
+        plan("in", suffix=".png")
+    assert "more" not in caught.value.message
+
+
+def test_why_an_output_cannot_hold_many_is_the_true_reason():
+    make("in/a.jpg", "in/b.jpg", "old")
+    with pytest.raises(UsageError, match="old exists and is a file"):
+        plan("in", output="old")
+    with pytest.raises(UsageError, match="new.png has an image file's name"):
+        plan("in", output="new.png")
+
+
 def test_clash_between_folders_points_to_the_tree():
     make("x/a.jpg", "y/a.jpg")
     with pytest.raises(UsageError, match="both be written") as caught:

@@ -5,7 +5,7 @@ import pytest
 from drcnet_cli.errors import UsageError
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNetConfig
-from drcnet_cli.tile_rule import DEFAULT_TILE, TileRule, Tiling
+from drcnet_cli.tile_rule import DEFAULT_TILE, LARGEST_OWN_TILE, TileRule, Tiling
 
 CONFIG = DRCNetConfig(width=4, depth=2)
 
@@ -40,6 +40,10 @@ def test_a_tiny_image_is_not_extended_to_a_whole_patch():
 
 def test_an_unknown_patch_counts_as_the_default():
     assert rule(None) == rule(DEFAULT_TILE)
+
+
+def test_a_checkpoint_cannot_ask_for_tiles_without_end():
+    assert rule(10**9).largest == LARGEST_OWN_TILE
 
 
 def test_a_size_that_is_asked_for_is_used_as_it_is():

@@ -125,6 +125,31 @@ def test_impossible_sizes_are_refused_with_a_size_that_works(tile, overlap):
     plan_tiles(50, 50, number, 0) if "--tile" in words else plan_tiles(50, 50, tile, number)
 
 
+@pytest.mark.parametrize(
+    ("tile", "overlap", "hint"),
+    [
+        (100, 0, "--tile 96"),
+        (101, 0, "--tile 104"),
+        (8, 0, "--tile 16"),
+        (-64, 0, "--tile 16"),
+        (64, 64, "--overlap 16"),
+        (0, -1, "--overlap 0"),
+    ],
+)
+def test_the_size_that_is_offered_is_near(tile, overlap, hint):
+    with pytest.raises(UsageError) as caught:
+        plan_tiles(50, 50, tile, overlap)
+    assert caught.value.hint == f"Use {hint}"
+
+
+def test_a_plan_fades_its_tiles_and_the_published_one_does_not():
+    ours, published = plan_tiles(100, 100, 64, 28), published_tiles(100, 100, 64)
+    for first, second in (ours.row_weights, ours.column_weights):
+        assert first[0] == second[-1] == 1
+        assert 0 < first[-1] == second[0] < 0.01
+    assert {*published.row_weights[0], *published.column_weights[1]} == {0.5, 1.0}
+
+
 @settings(deadline=None, max_examples=100)
 @given(sides, sides, st.sampled_from([16, 24, 64]))
 def test_published_tiles_average_plainly(height, width, tile):

@@ -406,7 +406,7 @@ def without(state, name):
             {**without(torchvision_state(), "features.16.weight"), "17.weight": torch.zeros(1)},
             "VGG16",
         ),
-        ({"params": 3}, "not VGG19"),
+        ({"params": 3}, "no state dict"),
         ([1, 2], "no state dict"),
     ],
 )
@@ -422,7 +422,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path, name):
     with pytest.raises(WeightsError, match="no file"):
         load_vgg(tmp_path / name)
     (tmp_path / name).write_bytes(b"<!doctype html>")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="can(not)? be read"):
         load_vgg(tmp_path / name)
 
 
@@ -459,6 +459,15 @@ def test_a_wrong_download_is_refused_and_leaves_nothing(published, tmp_path):
     published.write_bytes(published.read_bytes()[:-1])
     with pytest.raises(HashMismatchError, match="should begin with"):
         load_vgg()
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("limit", ["_LARGEST_FILE", "_LONGEST_TIME"])
+def test_a_download_without_end_is_ended(published, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(vgg, limit, -1 if limit == "_LONGEST_TIME" else 1000)
+    with pytest.raises(NetworkError, match="did not end") as error:
+        load_vgg()
+    assert "--vgg FILE" in error.value.hint
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
 
 

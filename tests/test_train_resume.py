@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_helpers import flags, photographs, start_training, tiny
 
@@ -171,6 +172,27 @@ def test_files_that_are_no_state(clean, tmp_path):
             load_state(path)
         there = (path.parent / PREVIOUS_NAME).is_file()
         assert (PREVIOUS_NAME in error.value.hint) == there
+
+
+@pytest.mark.parametrize(
+    "key", ["network/merge.bias", "average/merge.bias", "optimizer/0/momentum"]
+)
+@pytest.mark.parametrize("odd", ["shape", "nan", "integers"])
+def test_a_state_with_other_tensors_is_refused_before_it_is_used(clean, tmp_path, key, odd):
+    settings = {"optimizer": "muon", "width": 8}  # a width from which there are matrices
+    train(tiny(clean, tmp_path, steps=1, **settings))
+    path = tmp_path / STATE_NAME
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    key = key if key in tensors else next(name for name in tensors if name.endswith("momentum"))
+    value = tensors[key]
+    changed = {"shape": value.flatten()[:1], "nan": value * torch.nan, "integers": value.long()}
+    save_file({**tensors, key: changed[odd].contiguous()}, path, metadata=metadata)
+    with pytest.raises(CheckpointFormatError, match="not a whole training state") as error:
+        train(tiny(clean, tmp_path, steps=2, **settings))
+    assert error.value.message.isprintable()
+    assert "--resume" in error.value.hint
 
 
 def test_a_failed_save_leaves_the_states_as_they_were(clean, tmp_path, monkeypatch):

@@ -87,6 +87,10 @@ WRONG = [
     ("file", "/etc/outside.safetensors"),
     ("file", "folder\\outside.safetensors"),
     ("file", ".hidden.safetensors"),
+    ("file", "x" * 120 + ".safetensors"),
+    ("name", "x" * 101),
+    ("bytes", 2**36 + 1),
+    ("training_patch", 65537),
     ("file", "pickle.pth"),
     ("bytes", 0),
     ("bytes", "10"),
@@ -121,6 +125,46 @@ def test_schema_and_reader_refuse_the_same(key, value):
     with pytest.raises(WeightsError, match=r"weights\.json, checkpoint 1") as caught:
         parse_manifest(broken, Path("weights.json"))
     assert key in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "place", ["", "checkpoints.0", "checkpoints.0.config", "checkpoints.0.scores.0",
+              "checkpoints.0.hub"]
+)  # fmt: skip
+def test_a_field_that_nobody_knows_is_named(place):
+    value = copy.deepcopy(document(entry()))
+    inner = value
+    for step in filter(None, place.split(".")):
+        inner = inner[int(step)] if step.isdigit() else inner[step]
+    inner["licnce"] = "a typing slip"
+    assert not is_schema_valid(value)
+    with pytest.raises(WeightsError, match="unknown field 'licnce'"):
+        parse_manifest(value, Path("weights.json"))
+
+
+@pytest.mark.parametrize(
+    ("key", "smallest"), [("bytes", 1), ("training_patch", 8), ("width", 2), ("depth", 1)]
+)
+def test_the_smallest_number_is_allowed_and_none_below(key, smallest):
+    def changed(value):
+        config = entry()["config"]
+        return document(
+            entry(**({"config": config | {key: value}} if key in config else {key: value}))
+        )
+
+    assert is_schema_valid(changed(smallest))
+    parse_manifest(changed(smallest), Path("weights.json"))
+    with pytest.raises(WeightsError, match=f"{key} must be a whole number of at least {smallest} "):
+        parse_manifest(changed(smallest - 1), Path("weights.json"))
+
+
+def test_the_second_entry_is_called_the_second():
+    second = entry(name="b", file="b.safetensors", sha256="1" * 64, default=False)
+    broken = [SCORE, SCORE | {"value": "high"}]
+    with pytest.raises(WeightsError, match=r"checkpoint 2 \(b\), scores, item 2: value"):
+        parse_manifest(document(entry(), second | {"scores": broken}), Path("w"))
+    with pytest.raises(WeightsError, match="checkpoint 2: name"):
+        parse_manifest(document(entry(), second | {"name": ""}), Path("w"))
 
 
 JSON_VALUES = st.recursive(
@@ -176,6 +220,20 @@ def test_one_default_per_task(defaults):
     ]
     with pytest.raises(WeightsError, match="exactly one default"):
         parse_manifest(document(*entries), Path("w"))
+
+
+def test_a_name_finds_its_checkpoint():
+    names = ["drcnet-s-a1", "drcnet-s-a2", "drcnet-s-a3"]
+    entries = [
+        entry(name=name, file=f"{name}.safetensors", sha256=str(i) * 64, default=not i)
+        for i, name in enumerate(names)
+    ]
+    manifest = parse_manifest(document(*entries), Path("w"))
+    assert [manifest.by_name(name).name for name in names] == names == list(manifest.names)
+    # Two guesses help, three are a list.
+    with pytest.raises(WeightsError, match=r"Did you mean \S+ or \S+\?") as caught:
+        manifest.by_name("drcnet-s-a4")
+    assert caught.value.message.count("drcnet-s-a") == 3
 
 
 def test_unknown_name_suggests_and_lists():

@@ -18,11 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from drcnet_cli.atomic import atomic_write
-from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.errors import CheckpointFormatError, brief
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
 
 FORMAT = 1
 METADATA_KEY = "drcnet"
+_LONGEST_LINE = 200  # characters of a name
+_DTYPES = {"F16", "BF16", "F32", "F64"}
 
 # Architecture name -> its configuration and its network: all the registry there is.
 ARCHITECTURES: dict[str, tuple[type[DRCNetConfig], type[DRCNet]]] = {
@@ -49,7 +51,9 @@ class CheckpointInfo:
         """Refuse, before it is written too, a training patch that no tile could follow."""
         patch = self.training_patch
         if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
-            raise CheckpointFormatError(f"The checkpoint's training_patch cannot be {patch!r}.")
+            raise CheckpointFormatError(
+                f"The checkpoint's training_patch cannot be {brief(patch)}."
+            )
 
     def to_json(self) -> str:
         """Give the metadata's JSON text."""
@@ -71,27 +75,34 @@ class CheckpointInfo:
         """Read the metadata's JSON text; raise CheckpointFormatError if it is not ours."""
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: numbers of 5000 digits too
             raise CheckpointFormatError("The checkpoint's description is not JSON.") from error
         if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
             raise CheckpointFormatError("The checkpoint's description has no configuration.")
-        if values.get("format") != FORMAT or values.get("arch") not in ARCHITECTURES:
+        arch = values.get("arch")
+        if values.get("format") != FORMAT or not isinstance(arch, str) or arch not in ARCHITECTURES:
             raise CheckpointFormatError(
-                f"The checkpoint has format {values.get('format')!r}, architecture "
-                f"{values.get('arch')!r}; this version reads format {FORMAT}, "
+                f"The checkpoint has format {brief(values.get('format'))}, architecture "
+                f"{brief(arch)}; this version reads format {FORMAT}, "
                 f"{', '.join(ARCHITECTURES)}.",
                 "It may come from a newer version: pip install --upgrade drcnet",
             )
-        config_type, _ = ARCHITECTURES[values["arch"]]
-        provenance = values.get("provenance")
+        config_type, _ = ARCHITECTURES[arch]
+        provenance, task = values.get("provenance"), values.get("task")
         return cls(
             config=config_type.from_dict(values["config"]),
-            name=str(values.get("name") or ""),
-            task=values["task"] if isinstance(values.get("task"), str) else None,
+            name=_line(values.get("name")),
+            task=_line(task) if isinstance(task, str) else None,
             training_patch=values.get("training_patch"),
             provenance=provenance if isinstance(provenance, dict) else {},
-            arch=values["arch"],
+            arch=arch,
         )
+
+
+def _line(value: object) -> str:
+    """Give a text from a file as one short line: it is shown in terminals and reports."""
+    text = value[:_LONGEST_LINE] if isinstance(value, str) else ""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def save_checkpoint(
@@ -132,10 +143,12 @@ def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
         state = {}
         for name, parameter in expected.items():
             # Shapes are compared before anything is read, so a lying header allocates nothing.
-            shape = tuple(file.get_slice(name).get_shape())
-            if shape != tuple(parameter.shape):
+            entry = file.get_slice(name)
+            shape, dtype = tuple(entry.get_shape()), entry.get_dtype()
+            if shape != tuple(parameter.shape) or dtype not in _DTYPES:
                 raise CheckpointFormatError(
-                    f"{path}: tensor {name} has shape {shape}, not {tuple(parameter.shape)}."
+                    f"{path}: tensor {name} is of type {dtype} and shape {brief(shape)}, not of "
+                    f"floating point and shape {tuple(parameter.shape)}."
                 )
             state[name] = file.get_tensor(name).float()
     _refuse_non_finite(state, path)
@@ -162,7 +175,7 @@ def _open(path: Path) -> safe_open:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointFormatError(
-            f"{path} is not a safetensors file ({error}).", advice
+            f"{path} is not a safetensors file ({brief(str(error))[1:-1]}).", advice
         ) from error
 
 
@@ -183,7 +196,7 @@ def _check_names(found: set[str], expected: set[str], path: Path) -> None:
     for problem, names in (("lacks", expected - found), ("has an unknown", found - expected)):
         if names:
             raise CheckpointFormatError(
-                f"{path} {problem} tensor: {min(names)} ({len(names)} such)."
+                f"{path} {problem} tensor: {brief(min(names))} ({len(names)} such)."
             )
 
 

@@ -6,7 +6,6 @@ hold (threshold, delta, the levels with the spatial filter) is the caller's to s
 """
 
 import hashlib
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
 from drcnet_cli.model.checkpoint import CheckpointInfo, save_checkpoint
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.model.pickled import read_state_dict
 from drcnet_cli.tasks import TASKS
 
 RELEASED_THRESHOLD = 0.8
@@ -57,37 +57,14 @@ def read_released(path: Path) -> dict[str, Tensor]:
     Raises CheckpointFormatError for anything but a dictionary of tensors.
     """
     advice = "Give a checkpoint of the released DRCNet code: a .pth file with a state dict."
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointFormatError(f"There is no file {path}.") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError,
-            AttributeError, TypeError, IndexError, ImportError) as error:  # fmt: skip
-        # torch.load meets damage in many ways: each of these comes from a file of another kind.
-        raise CheckpointFormatError(
-            f"{path} is not a PyTorch file that can be read safely (it may be damaged, or hold "
-            "Python objects besides tensors).",
-            advice,
-        ) from error
-    if isinstance(content, Mapping):
-        for key in _CONTAINERS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointFormatError(f"{path} holds no state dict.", advice)
-    tensors = {}
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointFormatError(f"{path}: entry {name!r} is not a tensor.", advice)
-        tensors[name.removeprefix("module.")] = value
-    return tensors
+    tensors = read_state_dict(path, _CONTAINERS, advice)
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
 def sniff_size(released: Mapping[str, Tensor]) -> tuple[int, int]:
     """Give (width, depth) of a released state dict; raise CheckpointFormatError if it is none."""
     levels = {
-        int(match[1]) for name in released if (match := re.match(r"down_path_1\.(\d+)\.", name))
+        int(match[1]) for name in released if (match := re.match(r"down_path_1\.(\d{1,3})\.", name))
     }
     first = released.get("conv_01.weight")
     if first is None or first.ndim != 4 or not levels:
@@ -126,13 +103,14 @@ def convert_state(
     for name, value in released.items():
         ours = _rename(name)
         if ours in expected:
-            if value.shape != expected[ours]:
+            if value.shape != expected[ours] or not value.is_floating_point():
                 raise CheckpointFormatError(
-                    f"Tensor {name} has shape {tuple(value.shape)}, not {tuple(expected[ours])}."
+                    f"Tensor {name} is of {value.dtype} and shape {tuple(value.shape)}, not of "
+                    f"floating point and shape {tuple(expected[ours])}."
                 )
             state[ours] = value
         elif not _is_unused_norm(name, config):
-            raise CheckpointFormatError(f"Tensor {name} is not part of DRCNet.")
+            raise CheckpointFormatError(f"Tensor {brief(name)} is not part of DRCNet.")
     missing = sorted(set(expected) - set(state))
     if missing:
         raise CheckpointFormatError(f"The state dict lacks {missing[0]} ({len(missing)} missing).")

@@ -5,7 +5,6 @@ module (SAM); the second sees the input again together with SAM's features and, 
 first one's features (cross-stage feature fusion, CSFF), and gives the image that is kept.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.errors import CheckpointFormatError, brief
 from drcnet_cli.model.layers import AdaptiveNorm, SimAM, conv3x3, pad_to_multiple
 
 SLOPE = 0.2  # of every leaky ReLU, in the paper and in the released code
@@ -45,15 +44,18 @@ class DRCNetConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
-        levels = range(self.depth) if self.filter_levels is None else self.filter_levels
+        # Out of range, the depth ends here: as many levels would have to be listed.
+        depth = self.depth if 1 <= self.depth <= MAX_DEPTH else 0
+        levels = range(depth) if self.filter_levels is None else self.filter_levels
         object.__setattr__(self, "filter_levels", tuple(sorted(set(levels))))
         problems = {
-            f"width {self.width} is not an even number in 2..{MAX_WIDTH}": self.width % 2
+            f"width {brief(self.width)} is not an even number in 2..{MAX_WIDTH}": self.width % 2
             or not 2 <= self.width <= MAX_WIDTH,
-            f"depth {self.depth} is not in 1..{MAX_DEPTH}": not 1 <= self.depth <= MAX_DEPTH,
-            f"threshold {self.threshold} is not in 0..1": not 0 <= self.threshold <= 1,
-            f"delta {self.delta} is not a positive number": not 0 < self.delta < math.inf,
-            f"filter_levels {self.filter_levels} names a level outside 0..{self.depth - 1}": any(
+            f"depth {brief(self.depth)} is not in 1..{MAX_DEPTH}": not depth,
+            f"threshold {brief(self.threshold)} is not in 0..1": not 0 <= self.threshold <= 1,
+            # Only float32 and larger numbers take part in the arithmetic.
+            f"delta {brief(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
+            f"filter_levels {brief(self.filter_levels)} names a level outside 0..{depth - 1}": any(
                 not 0 <= level < self.depth for level in self.filter_levels or ()
             ),
             "spatial_filter, energy_attention and identity_branch are all off": not (
@@ -71,7 +73,7 @@ class DRCNetConfig:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise CheckpointFormatError(
-                f"Unknown field in the network configuration: {', '.join(unknown)}.",
+                f"Unknown field in the network configuration: {brief(unknown)}.",
                 "The file may come from a newer version: pip install --upgrade drcnet",
             )
         checked = {name: _checked_value(name, value) for name, value in values.items()}
@@ -105,7 +107,7 @@ def _checked_value(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON holds a
             return value
     elif isinstance(value, bool):
         return value
-    raise CheckpointFormatError(f"Network configuration: {name} cannot be {value!r}.")
+    raise CheckpointFormatError(f"Network configuration: {name} cannot be {brief(value)}.")
 
 
 class DFRBlock(nn.Module):

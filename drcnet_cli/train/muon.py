@@ -43,8 +43,8 @@ class Muon(torch.optim.Optimizer):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
             by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for weight in with_gradient:
-                rows = weight.shape[0]
-                if weight.ndim > 1 and min(rows, weight.numel() // rows) >= _SMALLEST:
+                if is_matrix(weight):
+                    rows = weight.shape[0]
                     by_shape[rows, weight.numel() // rows].append(weight)
                 else:
                     self._adam(weight, group)
@@ -78,6 +78,12 @@ class Muon(torch.optim.Optimizer):
         step = float(state["step"])
         spread = (square / (1 - second**step)).sqrt_().add_(_EPS)
         weight.addcdiv_(mean, spread, value=-group["lr"] / (1 - first**step))
+
+
+def is_matrix(weight: Tensor) -> bool:
+    """Tell whether a weight is Muon's, and not Adam's."""
+    rows = weight.shape[0]
+    return weight.ndim > 1 and min(rows, weight.numel() // rows) >= _SMALLEST
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -14,14 +14,22 @@ from torch import nn
 
 from drcnet_cli import __version__
 from drcnet_cli.device import choose_device, choose_dtype
-from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.muon import Muon
 from drcnet_cli.train.schedule import parse_phases
-from drcnet_cli.train.state import Progress, State, find_state, load_state, save_state
+from drcnet_cli.train.state import (
+    Progress,
+    State,
+    find_state,
+    load_state,
+    not_a_state,
+    save_state,
+)
+from drcnet_cli.train.state_check import check_state
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -177,7 +185,9 @@ def _pair(betas: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, Any]) -> None:
-    optimizer.load_state_dict(values)
+    # The groups (rates, betas) are this run's own: a file has no say in them.
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": values["state"], "param_groups": groups})
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape:
@@ -193,6 +203,10 @@ def _state_to_resume(config: TrainConfig) -> State | None:
     if path is None:
         return None
     state = load_state(path)
+    try:
+        check_state(state, config.optimizer)
+    except CheckpointFormatError as error:
+        raise not_a_state(path, error.message.rstrip(".")) from error
     changed = _changes(state.config, config)
     if config.resume == "auto" and changed:
         raise UsageError(
@@ -207,7 +221,7 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
     return [
-        f"{name.replace('_', '-')} was {before[name]!r}"
+        f"{name.replace('_', '-')} was {brief(before[name])}"
         for name, value in now.items()
         if name not in _FREE and name in before and before[name] != value
     ]

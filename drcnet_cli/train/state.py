@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from drcnet_cli.atomic import atomic_write
-from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.errors import CheckpointFormatError, brief
 
 STATE_NAME = "state.safetensors"
 PREVIOUS_NAME = "state.previous.safetensors"
@@ -108,14 +108,20 @@ def load_state(path: Path) -> State:
             {"state": optimizer, "param_groups": description["param_groups"]},
             description["scaler"],
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        previous = path.with_name(PREVIOUS_NAME)
-        raise CheckpointFormatError(
-            f"{path} is not a whole training state ({error}).",
-            f"Try the one before it: --resume {previous}"
-            if previous.is_file() and previous != path
-            else "To begin anew: --resume never",
-        ) from error
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError,
+            RecursionError) as error:  # fmt: skip
+        raise not_a_state(path, brief(str(error))[1:-1]) from error
+
+
+def not_a_state(path: Path, reason: str) -> CheckpointFormatError:
+    """Give (not raise) the error for a file that no run can go on from."""
+    previous = path.with_name(PREVIOUS_NAME)
+    return CheckpointFormatError(
+        f"{path} is not a whole training state ({reason}).",
+        f"Try the one before it: --resume {previous}"
+        if previous.is_file() and previous != path
+        else "To begin anew: --resume never",
+    )
 
 
 def find_state(folder: Path) -> Path | None:

@@ -5,8 +5,8 @@ torchvision's published one, of which the five convolutions needed here (2 of 54
 """
 
 import hashlib
-import pickle
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from drcnet_cli import settings
 from drcnet_cli.atomic import atomic_write
-from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError
+from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError, brief
+from drcnet_cli.model.pickled import read_state_dict
 
 # Published by torchvision; the name carries the first digits of the file's sha256.
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -46,12 +47,10 @@ _LAYERS = {
 _ADVICE = (
     "Give torchvision's vgg19-dcbb9e9d.pth with --vgg FILE, or train without it: --contrastive none"
 )
-# torch.load meets damage in many ways: each of these comes from a file of another kind.
-_UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, EOFError, OSError,
-               KeyError, AttributeError, TypeError, IndexError, ImportError)  # fmt: skip
-
 _TIMEOUT = 30  # seconds without an answer
 _CHUNK = 1 << 20
+_LONGEST_TIME = 3 * 3600  # seconds for the whole file: 0.4 Mbit/s
+_LARGEST_FILE = 600 << 20  # bytes; VGG19 has 548 MB
 
 
 class ImageNetNormalise(nn.Module):
@@ -159,23 +158,18 @@ def load_vgg(
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict as float32, its names without torchvision's `features.`."""
+    """Read a state dict, its names without torchvision's `features.`."""
     if not path.is_file():
         raise WeightsError(f"There is no file of VGG weights {path}.", _ADVICE)
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise WeightsError(f"{path} cannot be read as VGG weights.", _ADVICE) from error
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path} holds no state dict.", _ADVICE)
-    return {
-        str(name).removeprefix("features."): value.float()
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+        # LookupError, AttributeError: types of numbers that this version of torch lacks.
+        except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
+            raise WeightsError(f"{path} cannot be read as VGG weights.", _ADVICE) from error
+    else:
+        state = read_state_dict(path, (), _ADVICE)
+    return {name.removeprefix("features."): value for name, value in state.items()}
 
 
 def _shape(state: Mapping[str, Tensor], layer: int) -> tuple[int, ...]:
@@ -190,15 +184,23 @@ def _select(state: Mapping[str, Tensor], features: VGGFeatures, source: Path) ->
     for number, layer in _LAYERS[features.name].items():
         for kind in ("weight", "bias"):
             value, wanted = state.get(f"{number}.{kind}"), expected[f"{layer}.{kind}"]
-            if value is None or value.shape != wanted.shape:
-                found = "missing" if value is None else f"of shape {tuple(value.shape)}"
+            if (
+                value is None
+                or value.shape != wanted.shape
+                or not value.is_floating_point()
+                or not torch.isfinite(value).all()
+            ):
                 raise WeightsError(
-                    f"{source} is not VGG19: {layer}'s {kind} (number {number}) is {found}, "
-                    f"not of shape {tuple(wanted.shape)}.",
+                    f"{source} is not VGG19: {layer}'s {kind} (number {number}) is "
+                    f"{_described(value)}, not finite numbers of shape {tuple(wanted.shape)}.",
                     _ADVICE,
                 )
-            selected[f"{layer}.{kind}"] = value
+            selected[f"{layer}.{kind}"] = value.float()
     return selected
+
+
+def _described(value: Tensor | None) -> str:
+    return "missing" if value is None else f"{value.dtype} of shape {brief(tuple(value.shape))}"
 
 
 def _published(progress: Callable[[str], None] | None) -> Path:
@@ -237,7 +239,15 @@ def _download(kept: Path) -> None:
             urllib.request.urlopen(VGG19_URL, timeout=_TIMEOUT) as answer,
             whole.open("wb") as file,
         ):
-            while chunk := answer.read(_CHUNK):
+            left, end = _LARGEST_FILE, time.monotonic() + _LONGEST_TIME
+            # read1 gives what has come; read would wait for a whole chunk, however slow the server.
+            while chunk := answer.read1(_CHUNK):
+                left -= len(chunk)
+                if left < 0 or time.monotonic() > end:
+                    raise NetworkError(
+                        f"{VGG19_URL} did not end after {_LARGEST_FILE >> 20} MiB or three hours.",
+                        _ADVICE,
+                    )
                 digest.update(chunk)
                 file.write(chunk)
         if not digest.hexdigest().startswith(VGG19_SHA256_START):

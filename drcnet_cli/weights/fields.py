@@ -1,9 +1,14 @@
 """Typed reading of JSON objects: each error names the file, the field and what it should be."""
 
 import re
+import sys
 from typing import Any
 
-from drcnet_cli.errors import WeightsError
+from drcnet_cli.errors import WeightsError, brief
+
+# Texts are shown in terminals and on web pages: no control characters, no turned-round writing.
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_TEXT = 10_000
 
 
 class Fields:
@@ -13,13 +18,13 @@ class Fields:
         """Start reading `value`, called `where` in errors; WeightsError if it is no object."""
         self.where = where
         if not isinstance(value, dict):
-            raise WeightsError(f"{where}: must be an object, not {value!r}.")
+            raise WeightsError(f"{where}: must be an object, not {brief(value)}.")
         self._values: dict[str, Any] = value
         self._read: set[str] = set()
 
     def fail(self, key: str, expected: str) -> WeightsError:
         """Give (not raise) the error that `key` is not what was `expected`."""
-        found = repr(self._values[key]) if key in self._values else "missing"
+        found = brief(self._values[key]) if key in self._values else "missing"
         return WeightsError(f"{self.where}: {key} must be {expected}, but is {found}.")
 
     def raw(self, key: str) -> object:
@@ -30,9 +35,17 @@ class Fields:
         return self._values[key]
 
     def text(self, key: str, pattern: str = r"(?s).*\S.*", expected: str = "text") -> str:
-        """Give a string that matches `pattern` as a whole; by default any but a blank one."""
+        """Give a string that matches `pattern` as a whole; by default any but a blank one.
+
+        No text is longer than 10,000 characters or has control characters besides line ends.
+        """
         value = self.raw(key)
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        if (
+            not isinstance(value, str)
+            or len(value) > _LONGEST_TEXT
+            or not re.fullmatch(pattern, value)
+            or _HIDDEN.search(value)
+        ):
             raise self.fail(key, expected)
         return value
 
@@ -43,17 +56,22 @@ class Fields:
             raise self.fail(key, "one of " + ", ".join(choices))
         return str(value)
 
-    def integer(self, key: str, minimum: int) -> int:
-        """Give a whole number of at least `minimum`; true and false are none."""
+    def integer(self, key: str, minimum: int, maximum: int = 2**53) -> int:
+        """Give a whole number in minimum..maximum; true and false are none."""
         value = self.raw(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise self.fail(key, f"a whole number of at least {minimum}")
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise self.fail(key, f"a whole number of at least {minimum} and at most {maximum}")
         return value
 
     def number(self, key: str) -> float:
-        """Give a number; true and false are none."""
+        """Give a finite number; true and false are none."""
         value = self.raw(key)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
+        # The limit is float's own: a longer whole number cannot be made one.
+        if (
+            not isinstance(value, (int, float))
+            or isinstance(value, bool)
+            or not abs(value) <= sys.float_info.max
+        ):
             raise self.fail(key, "a number")
         return float(value)
 
@@ -85,4 +103,4 @@ class Fields:
     def end(self) -> None:
         """Raise WeightsError if there is a key that was not read: most likely a typing slip."""
         if unknown := sorted(set(self._values) - self._read):
-            raise WeightsError(f"{self.where}: unknown field {', '.join(unknown)}.")
+            raise WeightsError(f"{self.where}: unknown field {', '.join(map(brief, unknown[:5]))}.")

@@ -85,6 +85,10 @@ def place_copy(source: Path, checkpoint: Checkpoint) -> Path:
     target = cached_path(checkpoint)
     if is_intact(target, checkpoint):
         return target
+    if target.is_symlink():  # which a write would follow, to a file that is not ours
+        target.unlink()
+    if target.is_dir():
+        raise WeightsError(f"{target} in the cache is a folder.", "Move it away.")
     with atomic_write(target) as temporary:
         shutil.copyfile(source, temporary)
         check_content(temporary, checkpoint, str(source))

@@ -2,26 +2,30 @@
 
 Importing this module imports huggingface_hub (slow), so it is imported where a download is due.
 `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables act as its documentation says.
-A transfer that breaks off is resumed with a Range request: by every version of huggingface_hub
-within one call, by those before 2 in the next call too (later ones start that anew).
+A transfer that breaks off is resumed with a Range request, within one call or in the next one.
+Nothing is written beyond the size that the manifest states, and nothing waits without end.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import FileMetadataError
 from huggingface_hub.utils import (
     WeakFileLock,
     are_progress_bars_disabled,
+    build_hf_headers,
     disable_progress_bars,
     enable_progress_bars,
 )
 
 from drcnet_cli import __version__, settings
+from drcnet_cli.errors import DrcnetError, HashMismatchError
 from drcnet_cli.weights.files import (
     cache_refused,
     cached_path,
@@ -38,6 +42,13 @@ from drcnet_cli.weights.hub_errors import (
     root_cause,
 )
 from drcnet_cli.weights.manifest import Checkpoint, HubSource
+from drcnet_cli.weights.transfer import (
+    SlowError,
+    check_address,
+    patience_for,
+    transfer,
+    within,
+)
 
 Progress = Callable[[str], None]
 
@@ -72,7 +83,12 @@ def _stage(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:
     """Download into `staging`, trying again after passing failures."""
     for wait in (*_RETRY_WAITS, None):
         try:
-            return _ask_hub(source, staging)
+            ask = partial(_ask_hub, checkpoint, source, staging)
+            return within(patience_for(checkpoint.bytes), ask, source.filename)
+        except DrcnetError as error:
+            if not isinstance(error, SlowError):
+                shutil.rmtree(staging, ignore_errors=True)
+            raise type(error)(error.message, f"{error.hint} {manual_hint(checkpoint)}") from error
         except HUB_ERRORS as error:
             cause = root_cause(error)
             if is_local(cause):
@@ -86,24 +102,28 @@ def _stage(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _ask_hub(source: HubSource, staging: Path) -> Path:
-    """Ask whether the file is there, then download it; raises what huggingface_hub raises."""
-    # Asking first fails at once and with the true error: hf_hub_download would retry an
-    # unreachable server for half a minute and then report a file missing from its cache.
+def _ask_hub(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:
+    """Ask what is there, then download it; raises what huggingface_hub raises, and NetworkError.
+
+    HashMismatchError for a file that is announced as larger than the checkpoint.
+    """
     url = hf_hub_url(source.repo, source.filename, revision=source.revision)
-    if get_hf_file_metadata(url).commit_hash is None:
-        raise FileMetadataError(f"{url} was answered without a commit.")
-    # A cache_dir of our own: a bad file in the user's hub cache would be taken again and again.
-    path = hf_hub_download(
-        source.repo,
-        source.filename,
-        revision=source.revision,
-        local_dir=staging,
-        cache_dir=staging,
-        library_name="drcnet",
-        library_version=__version__,
-    )
-    return Path(path)
+    found = get_hf_file_metadata(url)
+    check_address(url, found.location)
+    if found.commit_hash is None or found.size is None:
+        raise FileMetadataError(f"{url} was answered without a commit or a size.")
+    if found.size > checkpoint.bytes:
+        raise HashMismatchError(
+            f"The file at {url} has {found.size} bytes, {checkpoint.name} has "
+            f"{checkpoint.bytes}: it was not downloaded.",
+            "It is another file.",
+        )
+    headers = build_hf_headers(library_name="drcnet", library_version=__version__)
+    if urlsplit(url)[:2] != urlsplit(found.location)[:2]:
+        headers.pop("authorization", None)
+    staged = staging / "download"
+    transfer(found.location, headers, staged, found.size, checkpoint.bytes)
+    return staged
 
 
 def _place(

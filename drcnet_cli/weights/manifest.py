@@ -19,11 +19,13 @@ SCHEMA_VERSION = 1
 PACKAGED_MANIFEST = Path(__file__).parent / "weights.json"
 SOURCE_MANIFEST = Path(__file__).parents[2] / "weights.json"
 
-NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
+NAME_PATTERN = r"(?=.{1,100}$)[a-z0-9]+(-[a-z0-9]+)*"
 # No separator and no leading dot: a manifest can never make us write outside our folders.
-FILE_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors"
+FILE_PATTERN = r"(?=.{1,120}$)[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors"
 SHA256_PATTERN = r"[0-9a-f]{64}"
 COMMIT_PATTERN = r"[0-9a-f]{40}"
+LARGEST_FILE = 2**36  # bytes: a download stops at the stated size, so no size may be without end
+LARGEST_PATCH = 65536  # pixels, as in a checkpoint's own description
 REPO_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -126,15 +128,23 @@ def load_manifest(path: Path | None = None) -> Manifest:
     if path is None:
         path = PACKAGED_MANIFEST if PACKAGED_MANIFEST.is_file() else SOURCE_MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
     except FileNotFoundError as error:
         raise WeightsError(
             f"The checkpoint manifest {path} does not exist.",
             "The installation is incomplete: pip install --force-reinstall drcnet",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"The checkpoint manifest {path} cannot be read: {error}.") from error
     return parse_manifest(document, path)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse objects in which the later of two values would win unseen."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return values
 
 
 def parse_manifest(document: object, path: Path) -> Manifest:
@@ -163,9 +173,9 @@ def _checkpoint(value: object, where: str) -> Checkpoint:
         task=fields.one_of("task", tuple(TASKS)),
         config=_config(fields.raw("config"), f"{fields.where}, config"),
         file=fields.text("file", FILE_PATTERN, "a plain file name ending in .safetensors"),
-        bytes=fields.integer("bytes", 1),
+        bytes=fields.integer("bytes", 1, LARGEST_FILE),
         sha256=fields.text("sha256", SHA256_PATTERN, "64 lower-case hex digits"),
-        training_patch=fields.integer("training_patch", 8),
+        training_patch=fields.integer("training_patch", 8, LARGEST_PATCH),
         training_data=fields.text("training_data"),
         training_recipe=fields.text("training_recipe"),
         licence=fields.text("licence"),
