@@ -1,0 +1,1 @@
+"""Long campaigns: plain scripts, run by hand; README.md says how."""
