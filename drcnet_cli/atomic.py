@@ -4,6 +4,7 @@ A reader never sees a half-written file, an interrupted run leaves none behind, 
 leaves is removed by the next, and the previous contents stay until the new ones are safely on disk.
 """
 
+import errno
 import os
 import secrets
 import stat
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, StorageError, UsageError
 from drcnet_cli.leftovers import SUFFIX, writing_in
 
+_REFUSED = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Most file systems allow 255 bytes a name, encrypted ones 143; the rest of the name is ours.
 _NAME_BYTES_KEPT = 64
 
@@ -55,7 +57,18 @@ def atomic_write(destination: Path) -> Iterator[Path]:
         finally:
             # After the rename there is nothing left under this name.
             if temporary.parent.is_dir():
-                temporary.unlink(missing_ok=True)
+                with _naming(temporary, destination):
+                    temporary.unlink(missing_ok=True)
+
+
+def refusal(path: Path | str, error: OSError) -> ImageError:
+    """Say that an output cannot be written: a StorageError if no other could be either."""
+    message = f"{path} cannot be written: {error.strerror or error}."
+    if error.errno not in _REFUSED:
+        return ImageError(message)
+    return StorageError(
+        message, "Make room, or name an output elsewhere; the same command goes on from here."
+    )
 
 
 def _refuse_special(target: Path) -> None:
