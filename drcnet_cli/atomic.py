@@ -50,7 +50,8 @@ def atomic_write(destination: Path) -> Iterator[Path]:
         try:
             with _naming(temporary, destination):
                 mode = _create(temporary)
-            yield temporary
+            with _naming_full_disk(destination):
+                yield temporary
             with _naming(temporary, destination):
                 _flush(temporary, mode)
                 temporary.replace(target)
@@ -106,6 +107,17 @@ def _flush(temporary: Path, mode: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _naming_full_disk(destination: Path) -> Iterator[None]:
+    """Let a write for which there is no room, which knows only a handle, name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REFUSED and error.filename is None:
+            error.filename = os.fspath(destination)
+        raise
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class Campaign:
         self.sentences[sentences[0].replace(str(place), "...")[:200]] += 1
         if code == 0:
             self.blame("exit code 0", name, sentences[0])
-        if len(sentences) > 1:
+        if len(sentences) > self.work.sentences:
             self.blame("sentences too many", name, "\n".join(sentences))
 
     def _left(self, name: str, place: Path) -> None:

@@ -82,6 +82,7 @@ class Workload:
     """One command's job: `place` is where a session of runs happens, `shared` its inputs."""
 
     name = ""
+    sentences = 1  # at most, of a run that is refused
     forks = True  # may be forked off a process that has its imports behind it
 
     def __init__(self, shared: Path) -> None:
