@@ -1,9 +1,10 @@
 """Writes that are whole or absent: a temporary file beside the target, then one rename.
 
-A reader never sees a half-written file, an interrupted run leaves none behind, and the previous
-contents stay until the new ones are safely on disk.
+A reader never sees a half-written file, an interrupted run leaves none behind, what a killed one
+leaves is removed by the next, and the previous contents stay until the new ones are safely on disk.
 """
 
+import errno
 import os
 import secrets
 import stat
@@ -11,19 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, StorageError, UsageError
+from drcnet_cli.leftovers import SUFFIX, writing_in
 
+_REFUSED = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Most file systems allow 255 bytes a name, encrypted ones 143; the rest of the name is ours.
 _NAME_BYTES_KEPT = 64
 
 
 def temporary_sibling(path: Path) -> Path:
-    """Give an unused hidden name `.NAME.<random>.tmp` in `path`'s folder; creates nothing.
+    """Give an unused hidden name `.NAME.<random>.drcnet.tmp` in `path`'s folder; creates nothing.
 
     NAME is cut to 64 bytes, so that the longest names which the file system allows stay writable.
     """
     kept = os.fsencode(path.name)[:_NAME_BYTES_KEPT].decode("utf-8", errors="ignore")
-    return path.with_name(f".{kept}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{kept}.{secrets.token_hex(6)}{SUFFIX}")
 
 
 @contextmanager
@@ -42,18 +45,31 @@ def atomic_write(destination: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(destination)) if destination.is_symlink() else destination
     _refuse_special(target)
     temporary = temporary_sibling(target)
-    try:
-        with _naming(temporary, destination):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            mode = _create(temporary)
-        yield temporary
-        with _naming(temporary, destination):
-            _flush(temporary, mode)
-            temporary.replace(target)
-    finally:
-        # After the rename there is nothing left under this name.
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing_in(target.parent):
+        try:
+            with _naming(temporary, destination):
+                mode = _create(temporary)
+            with _naming_full_disk(destination):
+                yield temporary
+            with _naming(temporary, destination):
+                _flush(temporary, mode)
+                temporary.replace(target)
+        finally:
+            # After the rename there is nothing left under this name.
+            if temporary.parent.is_dir():
+                with _naming(temporary, destination):
+                    temporary.unlink(missing_ok=True)
+
+
+def refusal(path: Path | str, error: OSError) -> ImageError:
+    """Say that an output cannot be written: a StorageError if no other could be either."""
+    message = f"{path} cannot be written: {error.strerror or error}."
+    if error.errno not in _REFUSED:
+        return ImageError(message)
+    return StorageError(
+        message, "Make room, or name an output elsewhere; the same command goes on from here."
+    )
 
 
 def _refuse_special(target: Path) -> None:
@@ -91,6 +107,17 @@ def _flush(temporary: Path, mode: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _naming_full_disk(destination: Path) -> Iterator[None]:
+    """Let a write for which there is no room, which knows only a handle, name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REFUSED and error.filename is None:
+            error.filename = os.fspath(destination)
+        raise
 
 
 @contextmanager

@@ -45,6 +45,10 @@ class ImageError(DrcnetError):
     """One image cannot be read, restored or written; the others go on."""
 
 
+class StorageError(ImageError):
+    """The disk of an output is full or read-only: the files after it would fare no better."""
+
+
 class ReportError(DrcnetError):
     """A report cannot be written; what it reports of is done."""
 

@@ -15,7 +15,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from drcnet_cli.errors import DrcnetError, ImageError, UsageError
+from drcnet_cli.atomic import refusal
+from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files import Job
 from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
 
@@ -114,19 +115,22 @@ def restore_files(
     """Restore every job and give its outcome; only errors of this package's are kept from rising.
 
     Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
-    the writes under way: what is written is whole.
+    the writes under way: what is written is whole. So does a full disk, with a StorageError; jobs
+    that were not begun have no outcome.
     """
     watch = watch or Watch()
     outcomes: list[Outcome] = []
+    refused = False
     pending: set[Future[Outcome]] = set()
     gate = _Gate(BYTES_IN_FLIGHT)
 
     def collect(limit: int) -> None:
-        nonlocal pending
+        nonlocal pending, refused
         while len(pending) > limit:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 outcomes.append(future.result())
+                refused = refused or isinstance(outcomes[-1].error, StorageError)
                 watch.finished(outcomes[-1])
 
     with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
@@ -144,6 +148,8 @@ def restore_files(
                 pending.add(writers.submit(_write, outcome, restored, target, options, gate))
             del picture, restored  # the pools may now hold the only references
             collect(PENDING_WRITES)
+            if refused:
+                break
         collect(0)
     return outcomes
 
@@ -259,8 +265,7 @@ def _write(
     except MemoryError:
         return replace(outcome, error=_too_large(destination))
     except OSError as error:
-        reason = error.strerror or str(error)
-        return replace(outcome, error=ImageError(f"{destination} cannot be written: {reason}."))
+        return replace(outcome, error=refusal(destination, error))
     finally:
         gate.give_back(picture.pixels.nbytes)
     return replace(outcome, notes=tuple(notes))

@@ -53,6 +53,7 @@ class HubServer:
     commit: str = COMMIT
     private: bool = False
     delay: float = 0.0  # seconds before each GET is answered
+    pace: float = 0.0  # bytes a second of a body; 0 is as fast as can be
     seen: list[Seen] = field(default_factory=list)
     uploaded: dict[str, bytes] = field(default_factory=dict)
     created: list[dict] = field(default_factory=list)
@@ -186,8 +187,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        self.wfile.write(content[: len(content) // 2] if cut else content)
+        self._send(content[: len(content) // 2] if cut else content)
         self.close_connection = self.close_connection or cut
+
+    def _send(self, content):
+        pace = self.hub.pace
+        if not pace:
+            self.wfile.write(content)
+            return
+        step = max(1, int(pace / 50))
+        for start in range(0, len(content), step):
+            time.sleep(0.02)
+            try:
+                self.wfile.write(content[start : start + step])
+            except ConnectionError:  # the client was killed
+                self.close_connection = True
+                return
 
 
 def committed_files(hub: HubServer) -> dict[str, bytes]:

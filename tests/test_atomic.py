@@ -1,5 +1,6 @@
 """Writes are whole or absent, whatever ends them."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -100,6 +101,14 @@ def test_refusal_names_the_destination_not_the_temporary(tmp_path, monkeypatch):
     assert caught.value.filename == os.fspath(tmp_path / "a.png")
     assert ".tmp" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_names_the_file_though_its_writer_knew_a_handle_only(tmp_path, number):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.png"):
+        raise OSError(number, "no")
+    full = number == errno.ENOSPC
+    assert caught.value.filename == (str(tmp_path / "a.png") if full else None)
 
 
 def test_temporary_sibling_is_new_each_time_and_creates_nothing(tmp_path):

@@ -298,6 +298,15 @@ def test_doctor_reports_and_warns_of_nothing_damaged(drcnet):
     assert not any("checkpoint" in warning for warning in facts["warnings"])
 
 
+def test_doctor_is_readable_too_and_warns_on_standard_error(drcnet, tmp_path):
+    result = drcnet("doctor")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    names = {line[:24].strip() for line in lines} - {""}
+    assert {"torch", "devices", "checkpoints"} <= names
+    assert any(line[24:] == "drcnet-s-denoise: bundled" for line in lines)
+
+
 def test_convert_then_restore(drcnet, tmp_path):
     golden = EXAMPLES.parent / "tests" / "golden" / "drcnet_wf8_depth4_sf2-3.pth"
     made = drcnet("convert", golden, "net.safetensors", "--filter-levels", "2:3", "--json")
@@ -306,3 +315,60 @@ def test_convert_then_restore(drcnet, tmp_path):
     save_photograph(tmp_path / "a.png")
     result = drcnet("restore", "-w", "net.safetensors", "a.png", "b.png")
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path, drcnet, tiny_weights):
+    for index in range(8):
+        ending = ("png", "jpg", "tif", "webp")[index % 4]
+        save_photograph(tmp_path / "in" / f"{index}.{ending}", height=300, width=400, seed=index)
+    whole = drcnet("restore", "-w", tiny_weights, "in", "whole")
+    assert whole.returncode == 0, whole.stderr
+    call = ("restore", "-w", tiny_weights, "in", "out", "--json")
+    for count in (1, 5):
+        process = subprocess.Popen(
+            command(*call),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / f"{count}.jpg").exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        done = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".tmp"}
+        for name in done:
+            assert (tmp_path / "out" / name).read_bytes() == (
+                tmp_path / "whole" / name
+            ).read_bytes()
+    # As a process that is killed in the middle of a write leaves it.
+    dead = tmp_path / "out" / ".7.webp.0123456789ab.drcnet.tmp"
+    dead.write_bytes(b"half")
+    (tmp_path / "out" / "7.webp").unlink(missing_ok=True)
+    again = drcnet(*call)
+    assert again.returncode == 0, again.stderr
+    restored = [json.loads(line) for line in again.stdout.splitlines()]
+    assert sum(record["status"] == "skipped" for record in restored) == len(done - {"7.webp"})
+    assert leftovers(tmp_path) == []
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()
+    }
+    third = drcnet(*call)
+    status = [json.loads(line)["status"] for line in third.stdout.splitlines()]
+    assert status == ["skipped"] * 8
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+@pytest.mark.parametrize(
+    "call", [("weights", "list"), ("weights", "list", "--json"), ("train", "--print-config")]
+)
+def test_results_sent_to_a_full_disk_end_with_a_sentence(call, drcnet):
+    with Path("/dev/full").open("w") as full:
+        result = drcnet(*call, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "Error: The output cannot be written: No space left on device.",
+        "Hint: Make room, or send it elsewhere.",
+    ]

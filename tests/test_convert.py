@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
+from drcnet_cli.cli.convert import convert
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.model.checkpoint import load_checkpoint, read_info
 from drcnet_cli.model.convert import convert_file, convert_state, read_released, sniff_size
@@ -162,3 +165,39 @@ def test_a_patch_that_could_not_be_loaded_is_not_written(tmp_path):
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"out\.safetensors"):
         convert_file(GOLDEN, tmp_path / "out.pth")
+
+
+def run_convert(*arguments):
+    app = typer.Typer()
+    app.command()(convert)
+    return CliRunner().invoke(app, [str(GOLDEN), *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--filter-levels", "3"), "cannot be '3'"),
+        (("--filter-levels", "3:2"), "cannot be '3:2'"),
+        (("--filter-levels", "a:b"), "cannot be 'a:b'"),
+        (("--provenance", "licence"), "needs KEY=TEXT"),
+        (("--provenance", "=MIT"), "needs KEY=TEXT"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_anything_is_written(
+    arguments, said, tmp_path
+):
+    result = run_convert(tmp_path / "net.safetensors", *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert said in result.exception.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_facts_and_precision_reach_the_file(tmp_path):
+    target = tmp_path / "net.safetensors"
+    result = run_convert(target, "--provenance", "licence=MIT = free", "--float32")
+    assert result.exit_code == 0, result.output
+    assert f"Wrote {target}: width 8, depth 4." in result.output
+    assert read_info(target).provenance["licence"] == "MIT = free"
+    half = tmp_path / "half.safetensors"
+    assert run_convert(half).exit_code == 0
+    assert half.stat().st_size < 0.6 * target.stat().st_size

@@ -7,7 +7,7 @@ from training_helpers import photographs, picture, write_picture
 from drcnet_cli.data.cache import read_rgb8
 from drcnet_cli.data.crops import CropPlan, cut_picture, prepare_folder, starts
 from drcnet_cli.data.pairs import match_folders
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import DrcnetError, UsageError
 
 
 @settings(deadline=None)
@@ -109,3 +109,22 @@ def test_two_pictures_of_one_name_are_refused_before_work(tmp_path):
 def test_impossible_plans(values):
     with pytest.raises(UsageError):
         CropPlan(**values)
+
+
+def test_a_full_disk_is_one_sentence_and_the_rest_is_not_begun(tmp_path, monkeypatch):
+    photographs(tmp_path / "in", 40)
+    begun = []
+
+    def full(path, _crop):
+        begun.append(path)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("drcnet_cli.data.crops.Image.Image.save", lambda *_, **__: full(_, __))
+    with pytest.raises(DrcnetError, match="cannot be written: No space left") as error:
+        prepare_folder(tmp_path / "in", tmp_path / "out", CropPlan(16, 16))
+    assert "--overwrite" in error.value.hint
+    assert len(begun) < 40
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    monkeypatch.undo()
+    again = prepare_folder(tmp_path / "in", tmp_path / "out", CropPlan(16, 16), overwrite=True)
+    assert (again.pictures, again.failed) == (40, ())

@@ -11,10 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from drcnet_cli.cli.degrade import choose_kind, degrade
+from drcnet_cli.data.degrade import folder
 from drcnet_cli.data.degrade.folder import make_pairs
 from drcnet_cli.data.degrade.scene import draw_scene
 from drcnet_cli.data.degrade.sheet import contact_sheet, drawn_scenes
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import StorageError, UsageError
 
 app = typer.Typer()
 app.command()(degrade)
@@ -173,3 +174,30 @@ def test_the_command_loads_no_heavy_library_before_it_runs():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_ends_the_run_with_one_sentence(tmp_path, photographs, monkeypatch):
+    write = folder.write_png
+    there = []
+
+    def fill(path, image):
+        if len(there) == 3:
+            raise StorageError(f"{path} cannot be written: No space left on device.")
+        there.append(path)
+        write(path, image)
+
+    monkeypatch.setattr(folder, "write_png", fill)
+    made = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    assert (made.written, len(made.failed)) == (1, 1)
+    monkeypatch.undo()
+    again = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    assert (again.skipped, again.failed) == (1, ())
+
+
+def test_a_sheet_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(StorageError, match="sheet.png cannot be written: Read-only"):
+        folder.write_png(tmp_path / "sheet.png", np.zeros((8, 8, 3), np.uint8))

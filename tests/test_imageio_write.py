@@ -1,4 +1,5 @@
 import errno
+import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +32,7 @@ from image_cases import (
 )
 from PIL import Image
 
-from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.errors import ImageError, StorageError, UsageError
 from drcnet_cli.imageio import (
     Metadata,
     Picture,
@@ -227,3 +228,45 @@ def test_folder_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ImageError, match="cannot be written"):
         write_picture(Picture(RGB8), tmp_path / "file" / "a.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of a file's size there")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp", "ppm", "tga", "jp2"])
+@pytest.mark.parametrize("missing", [1, 1000, 20_000])
+def test_a_write_that_is_cut_short_is_no_success(tmp_path, suffix, missing):
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    picture = Picture(noise, None, Metadata())
+    write_picture(picture, tmp_path / f"whole.{suffix}")
+    size = (tmp_path / f"whole.{suffix}").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # Like a disk with almost enough room: the last write takes less than it is given.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, before[1]))
+        with pytest.raises(ImageError, match="cannot be written"):
+            write_picture(picture, tmp_path / f"cut.{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == [f"whole.{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, StorageError),
+        (errno.EROFS, StorageError),
+        (errno.EACCES, ImageError),
+        (None, ImageError),
+    ],
+)
+def test_a_full_disk_is_told_from_a_bad_file(tmp_path, monkeypatch, number, kind):
+    def refuse(*_arguments):
+        raise OSError(number, "not now") if number else OSError("not now")
+
+    monkeypatch.setattr("drcnet_cli.imageio.write.encode", refuse)
+    picture = Picture(np.zeros((8, 8, 3), np.uint8), None, Metadata())
+    with pytest.raises(ImageError, match="a.png cannot be written: not now") as error:
+        write_picture(picture, tmp_path / "a.png")
+    assert type(error.value) is kind
+    assert bool(error.value.hint) == (kind is StorageError)

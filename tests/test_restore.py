@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from conftest import photograph, save_photograph
 from PIL import Image
 from torch import nn
 
 from drcnet_cli import restore
-from drcnet_cli.errors import ImageError
-from drcnet_cli.files import Job
+from drcnet_cli.cli.restore_report import summarise
+from drcnet_cli.errors import ImageError, StorageError
+from drcnet_cli.files import Job, PassedOver, Plan
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNetConfig
@@ -201,3 +203,25 @@ def test_records_are_plain_json(tmp_path):
     record = outcome.record()
     assert (record["status"], record["error"], record["notes"]) == ("restored", None, [])
     assert record["input"].endswith("0.png")
+
+
+def test_a_full_disk_ends_the_run_and_is_said_once(tmp_path, monkeypatch, capsys):
+    jobs = make_jobs(tmp_path, 30)
+    write = restore.write_picture
+
+    def fill(picture, target, **options):
+        if target.stem != "0":
+            raise StorageError(f"{target} cannot be written: No space left on device.", "Make room")
+        return write(picture, target, **options)
+
+    monkeypatch.setattr(restore, "write_picture", fill)
+    outcomes = restore_files(jobs, make_restorer(), WriteOptions())
+    assert [outcome.error is None for outcome in outcomes].count(True) == 1
+    assert len(outcomes) < 10
+    plan = Plan(tuple(jobs), (), PassedOver(), ())
+    with pytest.raises(typer.Exit) as end:
+        summarise(plan, outcomes, quiet=False, as_json=False)
+    assert end.value.exit_code == 1
+    said = capsys.readouterr().err
+    assert said.count("No space left") == 1
+    assert f"1 restored, {len(outcomes) - 1} failed, {30 - len(outcomes)} not begun." in said

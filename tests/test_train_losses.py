@@ -455,6 +455,14 @@ def test_the_published_file_is_fetched_once_and_cut_down(published, tmp_path):
     assert kept[0].stat().st_size < 3e6
 
 
+def test_what_a_killed_download_left_is_removed(published, tmp_path):
+    left = tmp_path / "cache" / ".vgg19-abc123" / "vgg19.pth"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    load_vgg()
+    assert not left.parent.exists()
+
+
 def test_a_wrong_download_is_refused_and_leaves_nothing(published, tmp_path):
     published.write_bytes(published.read_bytes()[:-1])
     with pytest.raises(HashMismatchError, match="should begin with"):

@@ -1,13 +1,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from training_helpers import flags, photographs, start_training, tiny
+from training_helpers import environment, flags, photographs, start_training, tiny
 
 from drcnet_cli.errors import CheckpointFormatError, DrcnetError, UsageError
 from drcnet_cli.model.checkpoint import load_checkpoint
@@ -207,3 +209,53 @@ def test_a_failed_save_leaves_the_states_as_they_were(clean, tmp_path, monkeypat
         train(tiny(clean, tmp_path, steps=4, save_every="1"))
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_disk_that_fills_during_a_save_leaves_a_state_to_go_on_from(clean, tmp_path, monkeypatch):
+    train(tiny(clean, tmp_path, steps=2, save_every="1"))
+
+    def full(path, _tensors, _metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("drcnet_cli.train.state.dump_tensors", full)
+        with pytest.raises(DrcnetError, match="cannot be written .No space left") as error:
+            train(tiny(clean, tmp_path, steps=4, save_every="1"))
+    assert "goes on" in error.value.hint
+    assert load_state(tmp_path / STATE_NAME).progress.step == 2
+    assert not list(tmp_path.glob(".*"))
+    assert train(tiny(clean, tmp_path, steps=4, save_every="1")).step == 4
+
+
+ORPHAN = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+from drcnet_cli.train import batches
+
+def work():
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    batches._start_worker(0)
+    Path(sys.argv[1]).touch()
+
+parent = os.getpid()
+multiprocessing.set_start_method("fork")
+multiprocessing.Process(target=work).start()
+os.kill(parent, 9)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are not forked there")
+def test_a_loading_process_whose_parent_was_killed_before_it_began_ends(tmp_path):
+    """It would hold the standard error that it inherited, and its memory, for ever."""
+    begun = tmp_path / "begun"
+    ended = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(begun)],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stderr == b""
+    assert not begun.exists()

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import socket
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -427,3 +429,24 @@ def test_unusable_cache_for_a_download(shelf, hub, tmp_path):
     assert "cannot be used" in result.err
     assert "DRCNET_CACHE" in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_download_leaves_nothing_and_is_done_by_the_next(shelf, hub):
+    hub.pace = 400_000  # bytes a second, of 300,000
+    for count in (1, 2, 3):
+        process = shelf.start("pull", NAME, "--hub-repo", REPO, endpoint=hub.url)
+        deadline = time.monotonic() + 60
+        while len(hub.requests("GET")) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.kill()
+        process.communicate()
+        assert not cached_path(only_checkpoint()).exists()
+        # Those of the kills before are gone: the client never goes on with them.
+        assert len(list(shelf.cache.rglob("*.incomplete"))) <= 1
+    hub.pace = 0
+    assert_cached(shelf, pull(shelf, hub))
+    asked = len(hub.seen)
+    assert_cached(shelf, pull(shelf, hub))
+    assert len(hub.seen) == asked

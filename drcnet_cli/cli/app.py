@@ -72,6 +72,8 @@ def main() -> None:
         app(standalone_mode=True)
     except DrcnetError as error:
         output.fail(error)
+    except OSError as error:
+        output.fail(output.unwritten(error))
     except KeyboardInterrupt:
         output.note("Interrupted.")
         sys.exit(EXIT_INTERRUPTED)

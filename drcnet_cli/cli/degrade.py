@@ -125,7 +125,7 @@ def _make_pairs(
             on_picture=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     for error in made.failed:
-        note(f"Failed: {error.message}")
+        note(f"Failed: {error.message} {error.hint}".rstrip())
     if as_json:
         print_json(
             {**asdict(made), "kind": kind, "seed": seed, "failed": [e.message for e in made.failed]}

@@ -1,6 +1,7 @@
 """Where output goes: data to stdout, progress, notes and errors to stderr."""
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -49,6 +50,27 @@ def _write_line(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
+
+
+def unwritten(error: OSError) -> DrcnetError:
+    """Turn what no command expected, such as results sent to a full disk, into a sentence."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return DrcnetError(f"{error.filename}: {reason}.")
+    # What is still to be written out when the process ends would fail once more, with a traceback.
+    _silence(sys.stdout)
+    return DrcnetError(
+        f"The output cannot be written: {reason}.", "Make room, or send it elsewhere."
+    )
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream end in the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, stream.fileno())
+    finally:
+        os.close(null)
 
 
 def fail(error: DrcnetError) -> NoReturn:

@@ -96,6 +96,8 @@ def restore(
         print_plan(plan, as_json)
         return
     if not plan.jobs:
+        if as_json:
+            print_jobs(plan.finished, "skipped", as_json)
         _conclude(plan, [], None, checkpoint, report, quiet, as_json)
         return
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from drcnet_cli.cli.output import note, print_json, print_line
-from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, ImageError, UsageError
+from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, ImageError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from drcnet_cli.files import Job, Plan
@@ -99,15 +99,23 @@ def summarise(
         done = f"{len(outcomes) - len(failed)} restored"
         skipped = f", {len(plan.finished)} already there" if plan.finished else ""
         over = f", {plan.passed_over.total} not images" if plan.passed_over.total else ""
-        note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}.")
+        left = len(plan.jobs) - len(outcomes)
+        not_begun = f", {left} not begun" if left else ""
+        note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}{not_begun}.")
         _note_nothing_found(plan)
     _report_unreadable(plan, as_json)
-    for error in failed:
+    for error in _once_if_full(failed):
         note(f"Failed: {error.message} {error.hint}".rstrip())
     if report_error:
         note(f"Failed: {report_error.message} {report_error.hint}".rstrip())
     if failed or plan.unreadable or report_error:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _once_if_full(failed: list[DrcnetError]) -> list[DrcnetError]:
+    """Keep one error of a full disk: the others, of the files under way, would say the same."""
+    full = [error for error in failed if isinstance(error, StorageError)]
+    return [error for error in failed if error not in full[1:]]
 
 
 def print_plan(plan: "Plan", as_json: bool) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from drcnet_cli.atomic import atomic_write
 from drcnet_cli.data.cache import Pixels, find_pictures, read_rgb8
-from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def prepare_folder(
 
     `a/b.jpg` gives `a/b_c001.png` and so on; damaged pictures are left out and reported.
     `overwrite` allows pictures in `destination` and replaces all crops of the same pictures there.
-    `on_picture` gets the number done and the total. Raises UsageError before any work starts.
+    `on_picture` gets the number done and the total. Raises UsageError before any work starts, and
+    DrcnetError if a crop cannot be written.
     """
     stems = _plan_names(source, destination, overwrite)
 
@@ -131,15 +132,25 @@ def _prepare(path: Path, stem: Path, plan: CropPlan) -> int | ImageError:
     except ImageError as error:
         return error
     for number, crop in enumerate(crops, 1):
-        with atomic_write(_crop_path(stem, number)) as temporary:
-            # Level 1 is a few per cent larger than the best and many times as fast.
-            Image.fromarray(crop).save(temporary, format="PNG", compress_level=1)
+        _write(_crop_path(stem, number), crop)
     # Of an earlier run with smaller crops.
     number = len(crops) + 1
     while (stale := _crop_path(stem, number)).exists():
         stale.unlink()
         number += 1
     return len(crops)
+
+
+def _write(path: Path, crop: Pixels) -> None:
+    try:
+        with atomic_write(path) as temporary:
+            # Level 1 is a few per cent larger than the best and many times as fast.
+            Image.fromarray(crop).save(temporary, format="PNG", compress_level=1)
+    except OSError as error:
+        raise DrcnetError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Make room, or name another folder; then call it again, with --overwrite.",
+        ) from error
 
 
 def _crop_path(stem: Path, number: int) -> Path:

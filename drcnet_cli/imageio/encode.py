@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,7 +35,11 @@ def encode(picture: Picture, file: BinaryIO, format: str, quality: int | None) -
     options: dict[str, Any] = _OPTIONS.get(format, _no_options)(picture, quality)
     if (dpi := picture.metadata.dpi) and format in ("JPEG", "BMP"):
         options["dpi"] = dpi
-    _pillow_image(picture).save(file, format, **options)
+    # Into memory: Pillow's encoders, given a real file, take a write that a full disk cuts short
+    # for whole, and leave half a picture without a word.
+    encoded = BytesIO()
+    _pillow_image(picture).save(encoded, format, **options)
+    file.write(encoded.getbuffer())
 
 
 def _jpeg_options(picture: Picture, quality: int | None) -> dict[str, Any]:

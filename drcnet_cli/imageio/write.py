@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from drcnet_cli.atomic import atomic_write
+from drcnet_cli.atomic import atomic_write, refusal
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
@@ -34,7 +34,8 @@ def write_picture(
     without which colours change.
 
     Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
-    cannot hold the picture (alpha, size) or the file cannot be written.
+    cannot hold the picture (alpha, size) or the file cannot be written, StorageError if no other
+    file could be written either.
     """
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
@@ -50,7 +51,7 @@ def write_picture(
     except DrcnetError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except OSError as error:
-        raise ImageError(f"{name} cannot be written: {error.strerror or error}.") from error
+        raise refusal(name, error) from error
     except (ValueError, RuntimeError, struct.error) as error:
         raise ImageError(f"{name} cannot be encoded as {writer.name}: {error}.") from error
     return [*picture.metadata.notes, *notes]

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import CheckpointFormatError, brief
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.model.tensors import dump_tensors
 
 FORMAT = 1
 METADATA_KEY = "drcnet"
@@ -120,7 +120,7 @@ def save_checkpoint(
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     _refuse_non_finite(tensors, path)
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={METADATA_KEY: info.to_json()})
+        dump_tensors(temporary, tensors, {METADATA_KEY: info.to_json()})
 
 
 def read_info(path: Path) -> CheckpointInfo:

@@ -1,5 +1,6 @@
 """Batches of samples by number, computed by worker processes ahead of time."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from drcnet_cli.data.sampling import Source
 from drcnet_cli.errors import DrcnetError
@@ -18,6 +19,11 @@ Request = tuple[int, int]  # sample number, patch side
 # Batches that lie ready, in all and for each worker: a picture that must be decoded, or a slow
 # blur, is made up for while they are used.
 _AHEAD, _AHEAD_EACH = 4, 2
+
+_MORE_MEMORY = (
+    "Give it more, such as of /dev/shm with docker run --shm-size 2g; or less to do: fewer "
+    "--workers (0 need no shared memory) or smaller --patches"
+)
 
 
 class _Samples(Dataset[Tensor | DrcnetError]):
@@ -70,7 +76,17 @@ def load_batches(
         pin_memory=pin,
         worker_init_fn=_start_worker,
     )
-    for batch in loader:
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise DrcnetError(
+                "A process that loads training data was killed, most likely for want of memory.",
+                _MORE_MEMORY,
+            ) from error
         if isinstance(batch, DrcnetError):
             raise batch
         yield batch
@@ -82,10 +98,18 @@ def _collate(samples: list[Tensor | DrcnetError]) -> Tensor | DrcnetError:
         if isinstance(sample, DrcnetError):
             return sample
         tensors.append(sample)
-    return torch.stack(tensors, dim=1)
+    batch = torch.stack(tensors, dim=1)
+    if get_worker_info() is None:
+        return batch
+    try:
+        # The loader would do this in a thread whose errors nobody hears of: it would wait for ever.
+        return batch.share_memory_()
+    except RuntimeError as error:
+        return DrcnetError(f"A batch finds no shared memory ({error}).", _MORE_MEMORY)
 
 
 def _start_worker(_number: int) -> None:
+    _leave_if_orphaned()
     # One process a core already: OpenCV's own threads would only get in their way.
     cv2.setNumThreads(0)
     # Where no core is left for them, workers should fill the gaps of the computing threads, which
@@ -96,3 +120,16 @@ def _start_worker(_number: int) -> None:
     # its own handlers, inherited by a fork, are not for here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _leave_if_orphaned() -> None:
+    """End a worker whose parent was killed before it began.
+
+    torch's worker looks from time to time whether its parent is still the one that it began with;
+    one that was adopted before would wait for batches for ever, and keep all that it inherited.
+    """
+    parent = multiprocessing.parent_process()
+    # Under other methods, the parent need not be the process that asked for the worker.
+    forked = multiprocessing.get_start_method() == "fork"
+    if forked and parent is not None and os.getppid() != parent.pid:
+        os._exit(1)

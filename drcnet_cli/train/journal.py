@@ -71,8 +71,12 @@ class Journal:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, "step": step, **finite}) + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, "step": step, **finite}) + "\n")
+        except OSError as error:
+            error.filename = str(self._path)  # which a full disk does not say
+            raise
         if self._board is None:
             return
         for name, value in values.items():

@@ -57,8 +57,14 @@ def train(config: TrainConfig, listener: Listener | None = None) -> Result:
     try:
         return Training(config, listener or Silence()).run()
     except OSError as error:
+        if error.filename is None:
+            raise DrcnetError(
+                f"The training cannot go on: {error.strerror or error}.",
+                "If shared memory (/dev/shm) is full, --workers 0 needs none; the same command "
+                "goes on from the last save.",
+            ) from error
         raise DrcnetError(
-            f"{error.filename or config.folder} cannot be written ({error.strerror}).",
+            f"{error.filename} cannot be written ({error.strerror}).",
             "Make room, or choose another --out; the same command goes on from the last save.",
         ) from error
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.model.tensors import dump_tensors
 
 STATE_NAME = "state.safetensors"
 PREVIOUS_NAME = "state.previous.safetensors"
@@ -74,7 +74,7 @@ def save_state(folder: Path, state: State) -> None:
     )
     path, previous = folder / STATE_NAME, folder / PREVIOUS_NAME
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={_METADATA_KEY: description})
+        dump_tensors(temporary, tensors, {_METADATA_KEY: description})
         # Only now, with the new state whole on disk: at each moment one of the two names is good.
         if path.exists():
             path.replace(previous)

@@ -5,6 +5,7 @@ torchvision's published one, of which the five convolutions needed here (2 of 54
 """
 
 import hashlib
+import shutil
 import tempfile
 import time
 import urllib.request
@@ -15,17 +16,20 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from drcnet_cli import settings
 from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError, brief
 from drcnet_cli.model.pickled import read_state_dict
+from drcnet_cli.model.tensors import dump_tensors
 
 # Published by torchvision; the name carries the first digits of the file's sha256.
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256_START = "dcbb9e9d"
+
+_STAGING = ".vgg19-"  # begins the name of the folder of a download under way
 
 VGG19 = "vgg19"
 VGG19_NORMALISED = "vgg19-normalised (stand-in)"
@@ -233,7 +237,10 @@ def _published(progress: Callable[[str], None] | None) -> Path:
 def _download(kept: Path) -> None:
     """Download the whole file beside `kept`, verify it, and keep what is needed of it."""
     digest = hashlib.sha256()
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".vgg19-") as folder:
+    # The caller's lock says that no other process downloads: these are of killed ones.
+    for folder in kept.parent.glob(f"{_STAGING}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=_STAGING) as folder:
         whole = Path(folder, "vgg19.pth")
         with (
             urllib.request.urlopen(VGG19_URL, timeout=_TIMEOUT) as answer,
@@ -263,4 +270,4 @@ def _download(kept: Path) -> None:
         for kind in ("weight", "bias")
     }
     with atomic_write(kept) as temporary:
-        save_file(tensors, temporary, metadata={"source": VGG19_URL})
+        dump_tensors(temporary, tensors, {"source": VGG19_URL})

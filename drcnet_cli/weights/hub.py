@@ -6,6 +6,7 @@ A transfer that breaks off is resumed with a Range request, within one call or i
 Nothing is written beyond the size that the manifest states, and nothing waits without end.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,8 @@ from drcnet_cli.weights.transfer import (
 Progress = Callable[[str], None]
 
 _RETRY_WAITS = (0.5, 1.0)  # seconds before the second and third attempt
+# How huggingface_hub from 2 on ends a partial file's name: a random one, which it never resumes.
+_NEVER_RESUMED = re.compile(r"\.[0-9a-f]{8}\.incomplete$")
 
 
 def download(checkpoint: Checkpoint, source: HubSource, progress: Progress | None = None) -> Path:
@@ -71,12 +74,20 @@ def download(checkpoint: Checkpoint, source: HubSource, progress: Progress | Non
             if not is_intact(target, checkpoint):
                 if progress:
                     progress(_announcement(checkpoint, source))
+                _drop_leftovers(staging)
                 with _progress_bars(shown=progress is not None):
                     staged = _stage(checkpoint, source, staging)
                 _place(staged, target, checkpoint, source, staging)
     except OSError as error:
         raise cache_refused(error) from error
     return target
+
+
+def _drop_leftovers(staging: Path) -> None:
+    """Remove the partial files of killed processes that no later one could go on with."""
+    for path in staging.rglob("*.incomplete"):
+        if _NEVER_RESUMED.search(path.name):
+            path.unlink()
 
 
 def _stage(checkpoint: Checkpoint, source: HubSource, staging: Path) -> Path:

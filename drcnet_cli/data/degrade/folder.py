@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drcnet_cli.atomic import atomic_write
+from drcnet_cli.atomic import atomic_write, refusal
 from drcnet_cli.data.cache import find_pictures, read_rgb8
 from drcnet_cli.data.degrade import Streaks, degrade
 from drcnet_cli.data.degrade.base import Array
-from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.errors import ImageError, StorageError, UsageError
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def make_pairs(
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
 
     Pairs that exist are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures
-    are left out and reported. `on_picture` gets the number done and the total. 8 bits, RGB. Raises
-    UsageError before any work starts.
+    are left out and reported; a full disk ends the run, as the last of `failed`. `on_picture` gets
+    the number done and the total. 8 bits, RGB. Raises UsageError before any work starts.
     """
     places = _places(source, destination)
     written, skipped, failed = 0, 0, []
@@ -63,6 +63,8 @@ def make_pairs(
                 written += 1
             except ImageError as error:
                 failed.append(error)
+                if isinstance(error, StorageError):
+                    break
         on_picture(done, len(places))
     return MadePairs(written, skipped, tuple(failed))
 
@@ -121,13 +123,7 @@ def _make_pair(
     for target, result in zip(
         targets, degrade_pixels(read_rgb8(path), kind, rng, streaks), strict=True
     ):
-        try:
-            write_png(target, result)
-        except OSError as error:
-            raise ImageError(
-                f"{target} cannot be written ({error.strerror or error}).",
-                "Check the folder's permissions and the disk's free space.",
-            ) from error
+        write_png(target, result)
 
 
 def read_some(source: Path, count: int, *, seed: int) -> list[Array]:
@@ -145,9 +141,16 @@ def read_some(source: Path, count: int, *, seed: int) -> list[Array]:
 
 
 def write_png(path: Path, image: Array) -> None:
-    """Write 3 x H x W in [0, 1], or H x W x 3 uint8, as an 8-bit PNG, whole or not at all."""
+    """Write 3 x H x W in [0, 1], or H x W x 3 uint8, as an 8-bit PNG, whole or not at all.
+
+    Raises ImageError, or StorageError where no other file could be written either.
+    """
     if image.dtype != np.uint8:
         image = _to_bytes(image)
-    with atomic_write(path) as temporary:
-        # Level 1 is a few per cent larger than the best and many times as fast.
-        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="PNG", compress_level=1)
+    try:
+        with atomic_write(path) as temporary:
+            # Level 1 is a few per cent larger than the best and many times as fast.
+            content = Image.fromarray(np.ascontiguousarray(image))
+            content.save(temporary, format="PNG", compress_level=1)
+    except OSError as error:
+        raise refusal(path, error) from error
