@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drcnet_cli.errors import DrcnetError, ImageError
+from drcnet_cli.errors import DrcnetError, ImageError, StorageError
 from drcnet_cli.files import Job
 from drcnet_cli.restore import Outcome, Watch, WriteOptions, restore_files
 from drcnet_cli.tile_rule import Tiling
@@ -55,9 +55,14 @@ class _Run:
     outcomes: list[Outcome]
     watch: Watch
     notify: Callable[[str], None]
+    refused: bool = False  # the disk is full or read-only: no job is begun any more
+
+    def next_job(self) -> tuple[int, Job | None]:
+        return (0, None) if self.refused else next(self.waiting, (0, None))
 
     def finish(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        self.refused = self.refused or isinstance(outcome.error, StorageError)
         self.watch.finished(outcome)
 
     def fail(self, job: Job, reason: str) -> None:
@@ -78,7 +83,8 @@ def restore_on(
     """Restore every job on some device and give its outcome, as `restore_files` does.
 
     A device may be named more than once. `notify` gets each change of plan. The jobs of a process
-    that is killed count as failed. Raises DrcnetError if a process cannot begin.
+    that is killed count as failed; a full disk ends the run, as it does there. Raises DrcnetError
+    if a process cannot begin.
     """
     run = _Run(iter(enumerate(jobs)), [], watch or Watch(), notify)
     workers = [_start(device, len(devices), recipe, options) for device in devices]
@@ -93,7 +99,7 @@ def restore_on(
             worker.pipe.close()
         for worker in workers:
             worker.process.join()
-    for _, job in run.waiting:  # every process was killed
+    while (job := run.next_job()[1]) is not None:  # every process was killed
         run.fail(job, "no process was left to restore it")
     return run.outcomes
 
@@ -115,11 +121,11 @@ def _hear(worker: _Worker, run: _Run) -> None:
         kind, content = worker.pipe.recv()
     except (EOFError, OSError):
         worker.pipe.close()
-        for job in worker.taken.values():
+        for job in () if run.refused else worker.taken.values():
             run.fail(job, f"the process for {worker.device} was killed")
         return
     if kind == "next":
-        number, job = next(run.waiting, (0, None))
+        number, job = run.next_job()
         if job is not None:
             worker.taken[number] = job
         _send(worker.pipe, (number, job))

@@ -9,10 +9,10 @@ import pytest
 from conftest import save_photograph
 
 from drcnet_cli.device import choose_devices
-from drcnet_cli.errors import DeviceError, WeightsError
+from drcnet_cli.errors import DeviceError, StorageError, WeightsError
 from drcnet_cli.files import plan_files
-from drcnet_cli.restore import Watch, WriteOptions, restore_files
-from drcnet_cli.workers import Recipe, restore_on
+from drcnet_cli.restore import Outcome, Watch, WriteOptions, restore_files
+from drcnet_cli.workers import Recipe, _Run, restore_on
 
 
 def folder(tmp_path, count=6):
@@ -64,6 +64,15 @@ def test_a_killed_process_fails_its_jobs_and_the_other_goes_on(tmp_path, tiny_we
     failed = [outcome for outcome in outcomes if outcome.error]
     assert failed and len(failed) < 12
     assert all("killed" in str(outcome.error) for outcome in failed)
+
+
+def test_a_full_disk_ends_the_run(tmp_path):
+    jobs = plan_files([folder(tmp_path, 3)], tmp_path / "out").jobs
+    run = _Run(iter(enumerate(jobs)), [], Watch(), print)
+    assert run.next_job() == (0, jobs[0])
+    run.finish(Outcome(jobs[0], error=StorageError("No space left on device.")))
+    assert run.next_job()[1] is None
+    assert len(run.outcomes) == 1
 
 
 def test_a_process_that_cannot_begin_says_why(tmp_path):
