@@ -2,7 +2,9 @@ import os
 import struct
 import sys
 import threading
+import tracemalloc
 import warnings
+import zlib
 from contextlib import suppress
 
 import cv2
@@ -31,6 +33,7 @@ from PIL import Image
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.imageio import (
     Picture,
+    png,
     read_picture,
     writable_formats,
     write_picture,
@@ -301,13 +304,85 @@ def test_streams_need_not_seek():
         def __init__(self, data=b""):
             self.data = data
 
-        def read(self):
-            return self.data
+        def read(self, size):
+            piece, self.data = self.data[:size], self.data[size:]
+            return piece
 
         def write(self, data):
-            self.data += bytes(data)
+            taken = bytes(data[:1000])  # a part only, as an unbuffered stream may
+            self.data += taken
+            return len(taken)
 
     for format in ("png", "tiff", "jpg", "webp"):
         out = Pipe()
         write_picture(Picture(RGB8), out, format=format)
         assert read_picture(Pipe(out.data)).pixels.shape == RGB8.shape
+
+
+# Reading: small files that ask for much
+
+
+def test_tiff_fields_that_overlap_are_not_copied():
+    size, count = 2**16, 4000  # 250 MB if each were
+    entries = [struct.pack("<HHII", 30_000 + n, 1, size, 8) for n in range(count)]
+    data = b"II*\0" + struct.pack("<I", 8 + size) + bytes(size)
+    data += struct.pack("<H", count) + b"".join(entries) + bytes(4)
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="larger than the file"):
+        read(data)
+    assert tracemalloc.get_traced_memory()[1] < 10 * len(data)
+    tracemalloc.stop()
+
+
+def test_one_profile_and_one_text_of_a_png_are_unpacked(monkeypatch):
+    unpacked = []
+    inflate = png._inflate
+    monkeypatch.setattr(png, "_inflate", lambda data: (unpacked.append(1), inflate(data))[1])
+    packed = zlib.compress(b"x" * 10**6)
+    kinds = (
+        (b"iCCP", b"x\0\0"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0"),
+        (b"zTXt", b"Raw profile type exif\0\0"),
+    )
+    chunks = [make.png_chunk(kind, head + packed) for kind, head in kinds for _ in range(5)]
+    read(make.png(RGB16, *chunks))
+    assert len(unpacked) == 3
+
+
+@pytest.mark.parametrize("array", [RGB8, RGB16], ids=["8 bits", "16 bits"])
+def test_a_profile_of_more_than_a_megabyte_is_kept(array):
+    profile = make.SRGB + np.random.default_rng(0).bytes(2**21)  # Pillow refuses the picture
+    data = make.png(array, make.png_chunk(b"iCCP", b"x\0\0" + zlib.compress(profile)))
+    picture = read(data)
+    np.testing.assert_array_equal(picture.pixels, array)
+    assert picture.metadata.icc == profile
+
+
+def test_what_does_not_fit_the_memory_is_not_called_damaged(monkeypatch):
+    error = cv2.error("no memory")
+    error.code = cv2.Error.StsNoMem
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(ImageError, match="too large for this machine's memory"):
+        read(make.png(RGB16))
+
+
+def test_a_stream_without_an_end_is_left(monkeypatch):
+    class Endless:
+        def read(self, size):
+            return bytes(size)
+
+    monkeypatch.setattr("drcnet_cli.imageio.read._MAX_BYTES", 2**26)
+    with pytest.raises(ImageError, match="standard input gives over"):
+        read_picture(Endless())
+
+
+def test_a_message_never_quotes_what_a_terminal_obeys():
+    data = bytearray(make.png(RGB8))
+    data[12:16] = b"I\x1b[2"
+    with pytest.raises(ImageError) as caught:
+        read(bytes(data))
+    assert caught.value.message.isprintable()

@@ -6,7 +6,7 @@ specification, third edition: chunks (5.3), filters (9), colour types (11.2.1).
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -68,6 +68,7 @@ def read_png(data: bytes) -> Picture:
     raw = _metadata(chunks)
     orientation = stored_orientation(raw)
     metadata = upright_metadata(raw, orientation)
+    data = _pixels_alone(data, by_type)
     if depth == 16:
         pixels, alpha = _deep_pixels(data, header)
         metadata = replace(metadata, mode="I;16" if pixels.shape[2] == 1 else "RGB;16")
@@ -106,27 +107,50 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + size
 
 
+def _pixels_alone(data: bytes, kinds: Collection[bytes]) -> bytes:
+    """Give the file without what only describes the picture: decoders set that limits of theirs.
+
+    Pillow refuses a picture for its profile of more than a megabyte.
+    """
+    if not any(map(_describes, kinds)):
+        return data
+    view, at, parts = memoryview(data), len(MAGIC), [memoryview(MAGIC)]
+    kind = b""
+    while kind != b"IEND":  # `_chunks` has seen that it is there
+        size, kind = struct.unpack_from(">I4s", view, at)
+        if not _describes(kind):
+            parts.append(view[at : at + 12 + size])
+        at += 12 + size
+    return b"".join(parts)
+
+
+def _describes(kind: bytes) -> bool:
+    return kind[:1].islower() and kind != b"tRNS"
+
+
 def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
-    exif = icc = dpi = xmp = None
+    exif = exif_text = icc = dpi = xmp = None
     kept = []
     for kind, body in chunks:
         if kind == b"eXIf":
             exif = body
         elif kind == b"iCCP":
-            icc = _inflate(body.partition(b"\0")[2][1:])
+            # Once only, here and below: each may be 64 MiB of a few bytes.
+            icc = _inflate(body.partition(b"\0")[2][1:]) if icc is None else icc
         elif kind == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
             dpi = (x * _METRE_PER_INCH, y * _METRE_PER_INCH) if unit == 1 and x and y else None
         elif kind in _TEXT_CHUNKS:
             keyword = body.partition(b"\0")[0]
             if keyword == _XMP:
-                xmp = _international_text(body)
+                xmp = _international_text(body) if xmp is None else xmp
             elif keyword == b"Raw profile type exif":
-                exif = exif or exif_from_text(_plain_text(kind, body))
+                exif_text = _plain_text(kind, body) if exif_text is None else exif_text
             else:
                 kept.append((kind, body))
         elif kind in COLOUR_CHUNKS:
             kept.append((kind, body))
+    exif = exif or (exif_from_text(exif_text) if exif_text else None)
     return Metadata("PNG", "", exif, icc, dpi, xmp, tuple(kept))
 
 

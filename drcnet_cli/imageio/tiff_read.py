@@ -101,7 +101,7 @@ def _check_pages(data: bytes, page: _Page) -> None:
     pages, at, seen = 1, page.directory.next, set[int]()
     while at and at not in seen and len(seen) < _MOST_PAGES:
         seen.add(at)
-        other = _Page(page.layout, read_directory(data, page.layout, at))
+        other = _Page(page.layout, read_directory(data, page.layout, at, only={SUBFILE}))
         pages += not other.one(SUBFILE) & _REDUCED_RESOLUTION
         at = other.directory.next
     if pages > 1:
