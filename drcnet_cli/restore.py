@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -150,7 +149,7 @@ def restore_files(
 def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
     """Restore one image where either path may be `STREAM`; give its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
-    source = BytesIO(sys.stdin.buffer.read()) if job.source == STREAM else job.source
+    source = sys.stdin.buffer if job.source == STREAM else job.source
     outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
     if restored is None:
         return outcome
@@ -201,7 +200,7 @@ def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
     except DrcnetError as error:
         return error
     except MemoryError:
-        return _too_large(source)
+        return _too_large(source if isinstance(source, Path) else "The standard input")
     gate.take(picture.pixels.nbytes)
     return picture
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli.output import end_unread, note, print_json
 from drcnet_cli.cli.restore_report import (
     check_report,
     print_jobs,
@@ -258,10 +258,15 @@ def _restore_stream(
     """Restore one image; raise what went wrong."""
     from drcnet_cli.restore import restore_stream
 
-    outcome = restore_stream(plan.jobs[0], restorer, written)
+    try:
+        outcome = restore_stream(plan.jobs[0], restorer, written)
+    except BrokenPipeError:
+        end_unread(sys.stdout)
     if as_json:
         print_json(outcome.record())
     if outcome.error:
+        if isinstance(outcome.error.__cause__, BrokenPipeError):
+            end_unread(sys.stdout)
         raise outcome.error
     for text in () if quiet else outcome.notes:
         note(f"Note: {text}")
