@@ -1,0 +1,1 @@
+"""Long campaigns: run by hand as `python -m tests.campaign.NAME`, never collected by pytest."""
