@@ -70,6 +70,8 @@ def test_cmyk_is_converted_through_its_profile():
     assert 100 < green < 140
     assert picture.metadata.icc
     assert picture.metadata.icc[16:20] == b"RGB "
+    # The day on which the profile was made, which is now, would make each output another.
+    assert struct.unpack(">6H", picture.metadata.icc[24:36]) == (2000, 1, 1, 0, 0, 0)
     assert not picture.metadata.notes
 
 

@@ -27,7 +27,7 @@ from drcnet_cli.imageio.picture import Metadata, Picture, peak_value, turn_uprig
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _GRAY, _GRAY_ALPHA, _RGB, _RGBA = 0, 4, 2, 6
 _METRE_PER_INCH = 0.0254
-_MAX_INFLATED = 64 * 2**20  # bytes of one compressed profile or text
+_MAX_INFLATED = 8_000_000  # bytes of one compressed profile or text; libpng's own limit
 _XMP = b"XML:com.adobe.xmp"
 
 # How numbers become colours and what the author wrote: carried from PNG to PNG as they are.
@@ -135,7 +135,7 @@ def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
         if kind == b"eXIf":
             exif = body
         elif kind == b"iCCP":
-            # Once only, here and below: each may be 64 MiB of a few bytes.
+            # Once only, here and below: each may be megabytes of a few bytes.
             icc = _inflate(body.partition(b"\0")[2][1:]) if icc is None else icc
         elif kind == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
