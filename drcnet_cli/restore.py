@@ -228,7 +228,13 @@ def _compute(
     except MemoryError:
         return replace(outcome, error=_too_large(job.source)), None
     seconds = time.perf_counter() - started
-    return replace(outcome, seconds=seconds), replace(picture, pixels=pixels)
+    notes = (_unrestored(restorer.tiles_left),) if restorer.tiles_left else ()
+    return replace(outcome, seconds=seconds, notes=notes), replace(picture, pixels=pixels)
+
+
+def _unrestored(tiles: int) -> str:
+    what = "1 tile was" if tiles == 1 else f"{tiles} tiles were"
+    return f"{what} left as in the input: the network makes no picture of it"
 
 
 def _too_large(source: object) -> ImageError:
@@ -261,4 +267,4 @@ def _write(
         return replace(outcome, error=ImageError(f"{destination} cannot be written: {reason}."))
     finally:
         gate.give_back(picture.pixels.nbytes)
-    return replace(outcome, notes=tuple(notes))
+    return replace(outcome, notes=(*outcome.notes, *notes))
