@@ -89,7 +89,8 @@ def test_a_reader_that_goes_ends_the_run_quietly(call, unbuffered, tmp_path, tin
 @posix
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize(
-    ("call", "unbuffered"), [(["in", "out", "--json"], ""), (["in/a.png", "-"], "1")]
+    ("call", "unbuffered"),
+    [(["in", "out", "--json"], ""), (["in/a.png", "-"], "1"), (["in/a.png", "-"], "")],
 )
 def test_a_full_disk_behind_standard_output_is_one_sentence(
     call, unbuffered, drcnet, tmp_path, tiny_weights

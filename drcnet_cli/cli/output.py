@@ -77,23 +77,20 @@ def _write_line(stream: TextIO, text: str) -> None:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except OSError as error:
-        if stream is sys.stderr or isinstance(error, BrokenPipeError):
-            end_unread(stream)
-        _silence(stream)
-        reason = error.strerror or error
-        raise DrcnetError(f"Standard output cannot be written: {reason}.") from error
+        end_unwritten(stream, error)
 
 
-def end_unread(stream: TextIO) -> NoReturn:
-    """End quietly, as programs do whose reader (`| head`) has gone; nothing more is written."""
-    _silence(stream)
-    sys.exit(EXIT_UNREAD)
+def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
+    """End because a standard stream takes no more: quietly where its reader (`| head`) has gone.
 
-
-def _silence(stream: TextIO) -> None:
+    Raises DrcnetError where standard output cannot be written otherwise, as on a full disk.
+    """
     # Python flushes what is left when it ends, and would complain there.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
+    if stream is sys.stderr or isinstance(error, BrokenPipeError):
+        sys.exit(EXIT_UNREAD)
+    raise DrcnetError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
 def open_streams() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import end_unread, note, print_json
+from drcnet_cli.cli.output import end_unwritten, note, print_json
 from drcnet_cli.cli.restore_report import (
     check_report,
     print_jobs,
@@ -246,6 +246,8 @@ def _conclude(
     as_json: bool,
 ) -> None:
     """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
+    if restorer is None and as_json:  # nothing was run, so nothing is listed yet
+        print_jobs(plan.finished, "skipped", as_json)
     report_error = None
     if report is not None:
         report_error = write_report(report, plan, outcomes, restorer, checkpoint, quiet)
@@ -260,13 +262,13 @@ def _restore_stream(
 
     try:
         outcome = restore_stream(plan.jobs[0], restorer, written)
-    except BrokenPipeError:
-        end_unread(sys.stdout)
+    except OSError as error:
+        end_unwritten(sys.stdout, error)
     if as_json:
         print_json(outcome.record())
     if outcome.error:
         if isinstance(outcome.error.__cause__, BrokenPipeError):
-            end_unread(sys.stdout)
+            end_unwritten(sys.stdout, outcome.error.__cause__)
         raise outcome.error
     for text in () if quiet else outcome.notes:
         note(f"Note: {text}")
