@@ -321,6 +321,33 @@ def test_streams_need_not_seek():
         assert read_picture(Pipe(out.data)).pixels.shape == RGB8.shape
 
 
+@pytest.mark.parametrize("array", [RGB8, GRAY16], ids=["8 bits", "16 bits"])
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_tiff_with_rows_that_no_strip_holds_is_cut_off(array, planar):
+    rows = len(array)
+    for height in (rows + 1, 20 * rows):
+        with pytest.raises(ImageError, match="damaged or cut off"):
+            read(make.tiff(array, planar=planar, tags=[(257, 4, [height]), (278, 4, [rows])]))
+    whole_picture = make.tiff(array, planar=planar, tags=[(278, 4, [2**32 - 1])])
+    np.testing.assert_array_equal(whole(read(whole_picture)), array)
+
+
+@pytest.mark.parametrize("name", ["png rgb", "png gray", "png rgba", "png palette", "png 4 bits"])
+def test_a_png_whose_stream_ends_before_its_last_row_is_cut_off(name):
+    data = bytearray(EXACT[name][0])
+    struct.pack_into(">I", data, 20, make.SIZE[1] + 1)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    with pytest.raises(ImageError, match="ends before its pixels do"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("side", [1, 5, 3000])
+def test_a_black_png_is_not_cut_off(side):
+    black = np.zeros((side, side), np.uint8)
+    assert not whole(read(make.png(black))).any()
+    assert not whole(read(make.png(black, interlaced=True))).any()
+
+
 # Reading: small files that ask for much
 
 

@@ -154,6 +154,9 @@ _BOMBS: dict[str, Callable[[], bytes]] = {
     "tif float of many rows": lambda: make.tiff(
         cases.GRAYF, deflate=True, tags=[(257, 4, [90]), (278, 4, [90])]
     ),
+    "tif of fewer strips than rows": lambda: make.tiff(
+        cases.RGB8, tags=[(257, 4, [400]), (278, 4, [17])]
+    ),
     "tif of no strips": lambda: make.tiff(cases.RGB16, tags=[(273, 4, []), (279, 4, [])]),
     "jpg declares 65500 a side": lambda: _jpeg_of(65_500, 65_500),
     "jpg declares 32000 a side": lambda: _jpeg_of(32_000, 32_000),
