@@ -11,6 +11,7 @@ EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 EXIT_WEIGHTS = 3
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as of a process that SIGPIPE ended
 
 
 class DrcnetError(Exception):

@@ -16,6 +16,7 @@ from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.model.checkpoint import CheckpointInfo
 from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.fast import FastDRCNet
+from drcnet_cli.plausible import are_pictures
 from drcnet_cli.runtimes import Engine
 from drcnet_cli.tile_rule import OVERLAP_SHARE, Tiling
 from drcnet_cli.tiling import (
@@ -75,6 +76,7 @@ class Restorer:
         self._inner_tile: int | None = None  # set when a single tile did not fit
         self._unchecked = check_dtype and dtype != torch.float32
         self._overflowed = False  # and said so
+        self.tiles_left = 0  # of the last picture, as they were
         self._notify = notify
 
     def describe(self) -> str:
@@ -90,9 +92,11 @@ class Restorer:
     ) -> np.ndarray:
         """Restore H x W x 1 or 3 pixels (uint8, uint16 or float32): same shape and type back.
 
-        `on_progress` gets the share of the image that each batch of tiles completes. Raises
+        `on_progress` gets the share of the image that each batch of tiles completes. `tiles_left`
+        counts those that the network made no picture of: they stay as they were. Raises
         MemoryExhaustedError, NonFiniteError.
         """
+        self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)
 
@@ -209,19 +213,24 @@ class Restorer:
             self._check_dtype(batch[:1, :, :CHECKED_SIDE, :CHECKED_SIDE])
         with torch.inference_mode():
             restored = self._forward(batch, self.dtype)
-            finite = torch.isfinite(restored).flatten(1).all(1)
-            if not finite.all():
-                restored[~finite] = self._redo_in_float32(batch[~finite])
+            lost = ~are_pictures(restored)
+            if lost.any():
+                restored[lost] = self._redo_in_float32(batch[lost])
             return restored.clamp_(0, 1).cpu().numpy()
 
     def _redo_in_float32(self, batch: Tensor) -> Tensor:
         restored = self._forward(batch, torch.float32)
-        if not torch.isfinite(restored).all():
-            raise NonFiniteError(
-                "The network gave values that are not finite, in float32 too.",
-                "The checkpoint may be damaged: drcnet weights verify",
-            )
-        if not self._overflowed:
+        lost = ~are_pictures(restored)
+        if lost.any():
+            # A sound network restores plain gray; with another nothing it gives can be trusted.
+            if not are_pictures(self._forward(torch.full_like(batch[:1], 0.5), torch.float32)):
+                raise NonFiniteError(
+                    "The network gave values that are no picture's, in float32 too.",
+                    "The checkpoint may be damaged: drcnet weights verify",
+                )
+            restored[lost] = batch[lost]
+            self.tiles_left += int(lost.sum())
+        elif not self._overflowed:
             self._overflowed = True
             self._notify(f"Tiles that overflow in {dtype_name(self.dtype)} are redone in float32.")
         return restored

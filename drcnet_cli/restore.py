@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -157,7 +156,7 @@ def restore_files(
 def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
     """Restore one image where either path may be `STREAM`; give its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
-    source = BytesIO(sys.stdin.buffer.read()) if job.source == STREAM else job.source
+    source = sys.stdin.buffer if job.source == STREAM else job.source
     outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
     if restored is None:
         return outcome
@@ -208,7 +207,7 @@ def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
     except DrcnetError as error:
         return error
     except MemoryError:
-        return _too_large(source)
+        return _too_large(source if isinstance(source, Path) else "The standard input")
     gate.take(picture.pixels.nbytes)
     return picture
 
@@ -236,7 +235,13 @@ def _compute(
     except MemoryError:
         return replace(outcome, error=_too_large(job.source)), None
     seconds = time.perf_counter() - started
-    return replace(outcome, seconds=seconds), replace(picture, pixels=pixels)
+    notes = (_unrestored(restorer.tiles_left),) if restorer.tiles_left else ()
+    return replace(outcome, seconds=seconds, notes=notes), replace(picture, pixels=pixels)
+
+
+def _unrestored(tiles: int) -> str:
+    what = "1 tile was" if tiles == 1 else f"{tiles} tiles were"
+    return f"{what} left as in the input: the network makes no picture of it"
 
 
 def _too_large(source: object) -> ImageError:
@@ -268,4 +273,4 @@ def _write(
         return replace(outcome, error=refusal(destination, error))
     finally:
         gate.give_back(picture.pixels.nbytes)
-    return replace(outcome, notes=tuple(notes))
+    return replace(outcome, notes=(*outcome.notes, *notes))

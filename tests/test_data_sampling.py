@@ -126,7 +126,7 @@ def test_cache_reads_a_kept_picture_once(tmp_path):
 
 
 def test_pictures_are_found_below_a_folder_but_hidden_ones_are_not(tmp_path):
-    for name in ("b/ü x.png", "a.jpg", "._a.jpg", ".cache/c.png", "B/d.PNG"):
+    for name in ("b/ü x.png", "a.jpg", "._a.jpg", ".cache/c.png", "B/d.PNG", "@eaDir/e.jpg"):
         write_picture(tmp_path / name, 1)
     (tmp_path / "notes.txt").write_text("no picture")
     names = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]

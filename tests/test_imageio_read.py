@@ -2,7 +2,9 @@ import os
 import struct
 import sys
 import threading
+import tracemalloc
 import warnings
+import zlib
 from contextlib import suppress
 
 import cv2
@@ -31,6 +33,7 @@ from PIL import Image
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.imageio import (
     Picture,
+    png,
     read_picture,
     writable_formats,
     write_picture,
@@ -67,6 +70,8 @@ def test_cmyk_is_converted_through_its_profile():
     assert 100 < green < 140
     assert picture.metadata.icc
     assert picture.metadata.icc[16:20] == b"RGB "
+    # The day on which the profile was made, which is now, would make each output another.
+    assert struct.unpack(">6H", picture.metadata.icc[24:36]) == (2000, 1, 1, 0, 0, 0)
     assert not picture.metadata.notes
 
 
@@ -301,13 +306,112 @@ def test_streams_need_not_seek():
         def __init__(self, data=b""):
             self.data = data
 
-        def read(self):
-            return self.data
+        def read(self, size):
+            piece, self.data = self.data[:size], self.data[size:]
+            return piece
 
         def write(self, data):
-            self.data += bytes(data)
+            taken = bytes(data[:1000])  # a part only, as an unbuffered stream may
+            self.data += taken
+            return len(taken)
 
     for format in ("png", "tiff", "jpg", "webp"):
         out = Pipe()
         write_picture(Picture(RGB8), out, format=format)
         assert read_picture(Pipe(out.data)).pixels.shape == RGB8.shape
+
+
+@pytest.mark.parametrize("array", [RGB8, GRAY16], ids=["8 bits", "16 bits"])
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_tiff_with_rows_that_no_strip_holds_is_cut_off(array, planar):
+    rows = len(array)
+    for height in (rows + 1, 20 * rows):
+        with pytest.raises(ImageError, match="damaged or cut off"):
+            read(make.tiff(array, planar=planar, tags=[(257, 4, [height]), (278, 4, [rows])]))
+    whole_picture = make.tiff(array, planar=planar, tags=[(278, 4, [2**32 - 1])])
+    np.testing.assert_array_equal(whole(read(whole_picture)), array)
+
+
+@pytest.mark.parametrize("name", ["png rgb", "png gray", "png rgba", "png palette", "png 4 bits"])
+def test_a_png_whose_stream_ends_before_its_last_row_is_cut_off(name):
+    data = bytearray(EXACT[name][0])
+    struct.pack_into(">I", data, 20, make.SIZE[1] + 1)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    with pytest.raises(ImageError, match="ends before its pixels do"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("side", [1, 5, 3000])
+def test_a_black_png_is_not_cut_off(side):
+    black = np.zeros((side, side), np.uint8)
+    assert not whole(read(make.png(black))).any()
+    assert not whole(read(make.png(black, interlaced=True))).any()
+
+
+# Reading: small files that ask for much
+
+
+def test_tiff_fields_that_overlap_are_not_copied():
+    size, count = 2**16, 4000  # 250 MB if each were
+    entries = [struct.pack("<HHII", 30_000 + n, 1, size, 8) for n in range(count)]
+    data = b"II*\0" + struct.pack("<I", 8 + size) + bytes(size)
+    data += struct.pack("<H", count) + b"".join(entries) + bytes(4)
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="larger than the file"):
+        read(data)
+    assert tracemalloc.get_traced_memory()[1] < 10 * len(data)
+    tracemalloc.stop()
+
+
+def test_one_profile_and_one_text_of_a_png_are_unpacked(monkeypatch):
+    unpacked = []
+    inflate = png._inflate
+    monkeypatch.setattr(png, "_inflate", lambda data: (unpacked.append(1), inflate(data))[1])
+    packed = zlib.compress(b"x" * 10**6)
+    kinds = (
+        (b"iCCP", b"x\0\0"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0"),
+        (b"zTXt", b"Raw profile type exif\0\0"),
+    )
+    chunks = [make.png_chunk(kind, head + packed) for kind, head in kinds for _ in range(5)]
+    read(make.png(RGB16, *chunks))
+    assert len(unpacked) == 3
+
+
+@pytest.mark.parametrize("array", [RGB8, RGB16], ids=["8 bits", "16 bits"])
+def test_a_profile_of_more_than_a_megabyte_is_kept(array):
+    profile = make.SRGB + np.random.default_rng(0).bytes(2**21)  # Pillow refuses the picture
+    data = make.png(array, make.png_chunk(b"iCCP", b"x\0\0" + zlib.compress(profile)))
+    picture = read(data)
+    np.testing.assert_array_equal(picture.pixels, array)
+    assert picture.metadata.icc == profile
+
+
+def test_what_does_not_fit_the_memory_is_not_called_damaged(monkeypatch):
+    error = cv2.error("no memory")
+    error.code = cv2.Error.StsNoMem
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(ImageError, match="too large for this machine's memory"):
+        read(make.png(RGB16))
+
+
+def test_a_stream_without_an_end_is_left(monkeypatch):
+    class Endless:
+        def read(self, size):
+            return bytes(size)
+
+    monkeypatch.setattr("drcnet_cli.imageio.read._MAX_BYTES", 2**26)
+    with pytest.raises(ImageError, match="standard input gives over"):
+        read_picture(Endless())
+
+
+def test_a_message_never_quotes_what_a_terminal_obeys():
+    data = bytearray(make.png(RGB8))
+    data[12:16] = b"I\x1b[2"
+    with pytest.raises(ImageError) as caught:
+        read(bytes(data))
+    assert caught.value.message.isprintable()

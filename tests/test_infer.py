@@ -170,6 +170,29 @@ def test_values_that_stay_non_finite_are_a_typed_error():
         restorer(Recorder(lambda x: x * torch.nan)).restore(picture(16, 16))
 
 
+def test_a_tile_that_the_network_makes_no_picture_of_stays_as_it_was():
+    pixels = picture(64, 64, dtype=np.float32)
+    pixels[:32, :32] = 0
+
+    def explode(x):
+        wild = (x == 0).flatten(1).all(1)
+        return torch.where(wild[:, None, None, None], x + 1e10, 1 - x)
+
+    made = restorer(Recorder(explode), tiling=Tiling(32, 0, 4))
+    restored = made.restore(pixels)
+    assert made.tiles_left == 1
+    assert np.array_equal(restored[:32, :32], pixels[:32, :32])
+    assert np.array_equal(restored[32:], 1 - pixels[32:])
+    made.restore(pixels[32:])
+    assert made.tiles_left == 0
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e10])
+def test_a_network_that_fails_on_plain_gray_too_is_a_typed_error(value):
+    with pytest.raises(NonFiniteError):
+        restorer(Recorder(lambda x: x + value)).restore(picture(16, 16))
+
+
 def test_a_coarse_bfloat16_falls_back_to_float32():
     def coarse(x):
         return x + 0.01 if torch.is_autocast_enabled("cpu") else x

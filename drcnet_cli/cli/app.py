@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -64,6 +65,9 @@ def root(
 
 def main() -> None:
     """Run the command line; never returns."""
+    output.open_streams()
+    # Pillow warns, with lines of its source, of damage that the sentences here tell of.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     settings.share_processors()
     settings.keep_memory()
     # A polite kill is an interrupt: the same clean-up, the same exit code.
@@ -72,7 +76,9 @@ def main() -> None:
         app(standalone_mode=True)
     except DrcnetError as error:
         output.fail(error)
-    except OSError as error:
+    except OSError as error:  # no module has a sentence for it, so the system's own
+        if settings.debug():
+            raise
         output.fail(output.unwritten(error))
     except KeyboardInterrupt:
         output.note("Interrupted.")

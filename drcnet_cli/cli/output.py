@@ -3,13 +3,18 @@
 import json
 import os
 import sys
+import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from drcnet_cli import settings
-from drcnet_cli.errors import DrcnetError
+from drcnet_cli.errors import EXIT_UNREAD, DrcnetError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# Embeddings, overrides and isolates (UAX 9), which show gnp.exe as exe.png.
+_TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def stdout_console() -> "Console":
@@ -36,20 +41,69 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - JSON holds anything
     _write_line(sys.stdout, text)
 
 
-def print_line(text: str) -> None:
-    """Write one line of data on standard output; what it cannot show is escaped."""
-    _write_line(sys.stdout, text)
+def print_line(*fields: str) -> None:
+    """Write one line of data on standard output, fields parted by tabs, each `printable`."""
+    _write_line(sys.stdout, "\t".join(map(printable, fields)))
 
 
 def note(text: str) -> None:
-    """Write one line on standard error; characters the terminal cannot show are escaped."""
-    _write_line(sys.stderr, text)
+    """Write one line on standard error, all of it `printable`."""
+    _write_line(sys.stderr, printable(text))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey rather than show, as a file's name may hold it.
+
+    Control characters, line ends, bytes that are no text, and marks that turn the direction of
+    reading around. Everything else stays, joiners of emoji and of many scripts included.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if _is_obeyed(character) else character
+        for character in text
+    )
+
+
+def _is_obeyed(character: str) -> bool:
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS_DIRECTION
+    )
 
 
 def _write_line(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as error:
+        end_unwritten(stream, error)
+
+
+def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
+    """End because a standard stream takes no more: quietly where its reader (`| head`) has gone.
+
+    Raises DrcnetError where standard output cannot be written otherwise, as on a full disk.
+    """
+    _silence(stream)
+    if stream is sys.stderr or isinstance(error, BrokenPipeError):
+        sys.exit(EXIT_UNREAD)
+    raise DrcnetError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+def open_streams() -> None:
+    """Give what was started without them (`2>&-`) standard streams that lead nowhere.
+
+    Else the first files opened would take their numbers, and get what C libraries say.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # standard error is the last
+        os.set_inheritable(descriptor, True)
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def unwritten(error: OSError) -> DrcnetError:
@@ -57,7 +111,6 @@ def unwritten(error: OSError) -> DrcnetError:
     reason = error.strerror or str(error)
     if error.filename is not None:
         return DrcnetError(f"{error.filename}: {reason}.")
-    # What is still to be written out when the process ends would fail once more, with a traceback.
     _silence(sys.stdout)
     return DrcnetError(
         f"The output cannot be written: {reason}.", "Make room, or send it elsewhere."
@@ -65,7 +118,7 @@ def unwritten(error: OSError) -> DrcnetError:
 
 
 def _silence(stream: TextIO) -> None:
-    """Let a stream end in the null device."""
+    """Let a stream end in the null device: what is left to flush at the end would fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, stream.fileno())

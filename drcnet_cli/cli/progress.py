@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from drcnet_cli.cli.output import note, stderr_console
+from drcnet_cli.cli.output import note, printable, stderr_console
 
 if TYPE_CHECKING:
     from drcnet_cli.restore import Outcome
@@ -88,7 +88,7 @@ class RestoreProgress:
         if not self._live:
             note(line)
         elif outcome.error or outcome.notes:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _speed(self) -> float:
         return self._megapixels / max(time.perf_counter() - self._started, 1e-9)

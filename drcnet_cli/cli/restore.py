@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli.output import end_unwritten, note, print_json
 from drcnet_cli.cli.restore_devices import check_devices, plan_run
 from drcnet_cli.cli.restore_report import (
     check_report,
@@ -269,10 +269,15 @@ def _restore_stream(
     """Restore one image; raise what went wrong."""
     from drcnet_cli.restore import restore_stream
 
-    outcome = restore_stream(plan.jobs[0], restorer, written)
+    try:
+        outcome = restore_stream(plan.jobs[0], restorer, written)
+    except OSError as error:
+        end_unwritten(sys.stdout, error)
     if as_json:
         print_json(outcome.record())
     if outcome.error:
+        if isinstance(outcome.error.__cause__, BrokenPipeError):
+            end_unwritten(sys.stdout, outcome.error.__cause__)
         raise outcome.error
     for text in () if quiet else outcome.notes:
         note(f"Note: {text}")

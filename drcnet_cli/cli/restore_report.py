@@ -140,7 +140,7 @@ def print_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_
         if as_json:
             print_json(Outcome(job, status=status).record())
         else:
-            print_line(f"{status}\t{job.source}\t{job.destination}")
+            print_line(status, str(job.source), str(job.destination))
 
 
 def _note_nothing_found(plan: "Plan") -> None:

@@ -5,7 +5,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from drcnet_cli.cli.output import note, stderr_console
+from drcnet_cli.cli.output import note, printable, stderr_console
 from drcnet_cli.train.journal import Snapshot
 
 _PLAIN_EVERY = 30.0  # seconds
@@ -63,7 +63,7 @@ class TrainProgress:
         if self._live is None:
             note(text)
         else:
-            self._live.console.print(text, markup=False)
+            self._live.console.print(printable(text), markup=False)
 
     def progress(self, snapshot: Snapshot) -> None:
         """Show the run's figures."""

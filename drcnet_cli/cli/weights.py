@@ -117,7 +117,8 @@ def publish(
     typer.echo(done.commit)
     if not quiet:
         note("Now write this commit into weights.json, as each checkpoint's `hub`:")
-        note(json.dumps(done.hub_entries(), indent=2))
+        for line in json.dumps(done.hub_entries(), indent=2).splitlines():
+            note(line)
 
 
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drcnet_cli.discover import is_hidden
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio import is_image_name, read_picture
 from drcnet_cli.imageio.picture import rescale
@@ -31,7 +32,7 @@ def find_pictures(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if is_image_name(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not any(map(is_hidden, path.relative_to(folder).parts))
         and path.is_file()
     ]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())

@@ -1,6 +1,7 @@
 """Pictures of up to 8 bits a channel through Pillow: opening, modes, colour, metadata."""
 
 import re
+import struct
 from dataclasses import replace
 from io import BytesIO
 
@@ -16,6 +17,8 @@ from drcnet_cli.imageio.shared import SharedSetting
 # Above every camera and stitched panorama, and what memory could hold at all: 1 gigapixel.
 MAX_PIXELS = 2**30
 _BAND_PIXELS = 2**20
+_PROFILE_DATE = slice(24, 36)  # of creation, in a profile's header (ICC.1:2010, 7.2.8)
+_ANY_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 # How each of Pillow's modes is expanded: 1-bit to gray, palettes to RGB, premultiplied alpha
 # divided out. Modes that are missing (LAB, HSV, 32-bit integers) are refused.
@@ -177,7 +180,9 @@ def _from_cmyk(image: Image.Image, metadata: Metadata) -> tuple[Image.Image, Met
         note = "CMYK without a usable profile was converted approximately"
         return image.convert("RGB"), replace(metadata, icc=None, notes=(*metadata.notes, note))
     assert converted is not None  # None is given only when converting in place
-    return converted, replace(metadata, icc=srgb.tobytes())
+    icc = bytearray(srgb.tobytes())
+    icc[_PROFILE_DATE] = _ANY_DATE  # else a picture's bytes would depend on the clock
+    return converted, replace(metadata, icc=bytes(icc))
 
 
 def _copy_bands(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

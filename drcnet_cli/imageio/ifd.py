@@ -6,7 +6,7 @@ section 4.6.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
@@ -88,9 +88,13 @@ def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
 
 
 def read_directory(
-    data: bytes | bytearray | memoryview, layout: Layout, at: int, depth: int = 0
+    data: bytes | bytearray | memoryview,
+    layout: Layout,
+    at: int,
+    depth: int = 0,
+    only: Container[int] | None = None,
 ) -> Directory:
-    """Read the directory at an offset, and those inside it.
+    """Read the directory at an offset, and those inside it; `only` some tags where they are given.
 
     Fields of unknown type, or whose values lie outside the data, are left out, as readers do.
     Raises struct.error or ValueError where no directory can be.
@@ -102,14 +106,20 @@ def read_directory(
         raise ValueError(f"a directory of {total} fields")
     start = at + struct.calcsize(layout.order + counts)
     directory = Directory(link_at=start + total * entry)
+    left = len(view)  # values that overlap could fill any memory
     for place in range(start, directory.link_at, entry):
         tag, kind, count = struct.unpack_from(f"{layout.order}HH{offset}", view, place)
+        if only is not None and tag not in only:
+            continue
         inline = place + entry - struct.calcsize(layout.order + offset)
         size = _SIZES.get(kind, 0) * count
         where = inline
         if size > place + entry - inline:
             (where,) = struct.unpack_from(layout.order + offset, view, inline)
         if size and where + size <= len(view):
+            left -= size
+            if left < 0:
+                raise ValueError("its fields are larger than the file")
             found = Field(kind, count, bytes(view[where : where + size]), where)
             directory.fields[tag] = found
             if tag in (_EXIF, _GPS, _INTEROP) and depth < _DEEPEST and kind in _CODES:

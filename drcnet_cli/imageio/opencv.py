@@ -18,12 +18,15 @@ def decode_deep(data: bytes | bytearray) -> tuple[np.ndarray, np.ndarray | None]
     """Decode PNG, TIFF or PNM as stored: H x W x 1 or 3 (RGB) pixels, and alpha if there is any.
 
     No orientation, gamma or profile is applied, except a TIFF's orientation, which OpenCV always
-    applies (and fails on in part): hand over TIFFs of orientation 1. Raises ValueError.
+    applies (and fails on in part): hand over TIFFs of orientation 1. Raises ValueError,
+    and MemoryError where the pixels do not fit.
     """
     try:
         with _log_level.changed():
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         raise ValueError(error.err or "decoding failed") from error
     if decoded is None:
         raise ValueError("decoding failed")

@@ -6,7 +6,7 @@ specification, third edition: chunks (5.3), filters (9), colour types (11.2.1).
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -25,9 +25,9 @@ from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture, peak_value, turn_upright
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
-_GRAY, _GRAY_ALPHA, _RGB, _RGBA = 0, 4, 2, 6
+_GRAY, _GRAY_ALPHA, _PALETTE, _RGB, _RGBA = 0, 4, 3, 2, 6
 _METRE_PER_INCH = 0.0254
-_MAX_INFLATED = 64 * 2**20  # bytes of one compressed profile or text
+_MAX_INFLATED = 8_000_000  # bytes of one compressed profile or text; libpng's own limit
 _XMP = b"XML:com.adobe.xmp"
 
 # How numbers become colours and what the author wrote: carried from PNG to PNG as they are.
@@ -68,11 +68,15 @@ def read_png(data: bytes) -> Picture:
     raw = _metadata(chunks)
     orientation = stored_orientation(raw)
     metadata = upright_metadata(raw, orientation)
+    data = _pixels_alone(data, by_type)
     if depth == 16:
         pixels, alpha = _deep_pixels(data, header)
         metadata = replace(metadata, mode="I;16" if pixels.shape[2] == 1 else "RGB;16")
     else:
         image = pillow_image(data, "PNG")
+        drawn = image.getbbox()
+        if drawn is None or drawn[3] < height:  # is the last row black, or not there at all?
+            _check_rows(data, header)
         if colour == _GRAY:
             image.info.pop("transparency", None)
         pixels, alpha, metadata = pixels_of(image, metadata)
@@ -83,50 +87,88 @@ def read_png(data: bytes) -> Picture:
     return Picture(turn_upright(pixels, orientation), alpha, metadata)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give the type and contents of every chunk but those of pixels, all checksums verified.
-
-    Raises ValueError where a checksum is wrong or the end is missing: pixels would be too.
-    """
-    view, at = memoryview(data), len(MAGIC)
-    kind = b""
+def _spans(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """Give type, start and end of every chunk; raises ValueError where the end is missing."""
+    at, kind = len(MAGIC), b""
     while kind != b"IEND":
         if at + 12 > len(view):
             raise ValueError("the file ends too early")
         size, kind = struct.unpack_from(">I4s", view, at)
         if at + 12 + size > len(view):
             raise ValueError("the file ends too early")
-        (checksum,) = struct.unpack_from(">I", view, at + 8 + size)
-        whole = zlib.crc32(view[at + 4 : at + 8 + size]) == checksum
+        yield kind, at, at + 12 + size
+        at += 12 + size
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give the type and contents of every chunk but those of pixels, all checksums verified.
+
+    Raises ValueError where a checksum is wrong or the end is missing: pixels would be too.
+    """
+    view = memoryview(data)
+    for kind, start, end in _spans(view):
+        (checksum,) = struct.unpack_from(">I", view, end - 4)
+        whole = zlib.crc32(view[start + 4 : end - 4]) == checksum
         # A lower-case first letter marks a chunk that a reader may do without.
         if not whole and kind[:1].isupper():
             raise ValueError(f"the checksum of its {kind.decode('latin-1')} chunk is wrong")
         if whole and kind not in (b"IDAT", b"fdAT"):
-            yield kind, bytes(view[at + 8 : at + 8 + size])
-        at += 12 + size
+            yield kind, bytes(view[start + 8 : end - 4])
+
+
+def _check_rows(data: bytes, header: _Header) -> None:
+    """Refuse pixels that end before the last row: Pillow leaves what is missing black."""
+    bits = header.depth * {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGBA: 4}[header.colour]
+    left = header.height * (1 + (header.width * bits + 7) // 8)
+    view, unpacker = memoryview(data), zlib.decompressobj()
+    for kind, start, end in _spans(view):
+        packed = view[start + 8 : end - 4] if kind == b"IDAT" else b""
+        while packed and left > 0:
+            left -= len(unpacker.decompress(packed, _BAND_BYTES))
+            packed = unpacker.unconsumed_tail
+    if left > len(unpacker.flush()):
+        raise ValueError("the file ends before its pixels do")
+
+
+def _pixels_alone(data: bytes, kinds: Collection[bytes]) -> bytes:
+    """Give the file without what only describes the picture: decoders set that limits of theirs.
+
+    Pillow refuses a picture for its profile of more than a megabyte.
+    """
+    if not any(map(_describes, kinds)):
+        return data
+    view = memoryview(data)
+    spans = [view[start:end] for kind, start, end in _spans(view) if not _describes(kind)]
+    return b"".join((MAGIC, *spans))
+
+
+def _describes(kind: bytes) -> bool:
+    return kind[:1].islower() and kind != b"tRNS"
 
 
 def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
-    exif = icc = dpi = xmp = None
+    exif = exif_text = icc = dpi = xmp = None
     kept = []
     for kind, body in chunks:
         if kind == b"eXIf":
             exif = body
         elif kind == b"iCCP":
-            icc = _inflate(body.partition(b"\0")[2][1:])
+            # Once only, here and below: each may be megabytes of a few bytes.
+            icc = _inflate(body.partition(b"\0")[2][1:]) if icc is None else icc
         elif kind == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
             dpi = (x * _METRE_PER_INCH, y * _METRE_PER_INCH) if unit == 1 and x and y else None
         elif kind in _TEXT_CHUNKS:
             keyword = body.partition(b"\0")[0]
             if keyword == _XMP:
-                xmp = _international_text(body)
+                xmp = _international_text(body) if xmp is None else xmp
             elif keyword == b"Raw profile type exif":
-                exif = exif or exif_from_text(_plain_text(kind, body))
+                exif_text = _plain_text(kind, body) if exif_text is None else exif_text
             else:
                 kept.append((kind, body))
         elif kind in COLOUR_CHUNKS:
             kept.append((kind, body))
+    exif = exif or (exif_from_text(exif_text) if exif_text else None)
     return Metadata("PNG", "", exif, icc, dpi, xmp, tuple(kept))
 
 

@@ -36,6 +36,7 @@ DECODING_ERRORS = (
 
 # The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
 _MAX_BYTES = 8 * 2**30
+_PIECE = 2**24
 _JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
 
 
@@ -66,7 +67,9 @@ def read_picture(source: Path | BinaryIO) -> Picture:
     except MemoryError as error:
         raise ImageError(f"{name} is too large for this machine's memory.") from error
     except DECODING_ERRORS as error:
-        detail = " ".join(str(error).split()) or type(error).__name__
+        # The detail may quote the file, which may hold what a terminal obeys.
+        words = (word for word in str(error).split() if word.isprintable())
+        detail = " ".join(words) or type(error).__name__
         raise ImageError(
             f"{name} is damaged or cut off ({detail}).", "Copy or download it again."
         ) from error
@@ -74,14 +77,15 @@ def read_picture(source: Path | BinaryIO) -> Picture:
 
 def _stream_name(stream: BinaryIO) -> str:
     name = getattr(stream, "name", None)
-    return name if isinstance(name, str) else "The standard input"
+    named = isinstance(name, str) and not name.startswith("<")  # <stdin>
+    return str(name) if named else "The standard input"
 
 
 def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
     """Read a whole file: decoders of 16 bits need it so, and streams cannot go back."""
     try:
         if not isinstance(source, Path):
-            return source.read()
+            return _read_stream(source, name)
         with source.open("rb") as file:
             size = file.seek(0, io.SEEK_END) if file.seekable() else 0
             if size > _MAX_BYTES:
@@ -97,6 +101,17 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
         raise ImageError(f"{name} may not be read.", "Check its permissions.") from error
     except OSError as error:
         raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def _read_stream(stream: BinaryIO, name: str) -> bytes:
+    """Read a stream, which may have no end."""
+    pieces, left = [], _MAX_BYTES
+    while piece := stream.read(_PIECE):
+        pieces.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise ImageError(f"{name} gives over {_MAX_BYTES >> 30} GiB, more than a picture has.")
+    return b"".join(pieces)
 
 
 def _decode(data: bytes) -> Picture:

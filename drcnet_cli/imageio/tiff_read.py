@@ -101,7 +101,7 @@ def _check_pages(data: bytes, page: _Page) -> None:
     pages, at, seen = 1, page.directory.next, set[int]()
     while at and at not in seen and len(seen) < _MOST_PAGES:
         seen.add(at)
-        other = _Page(page.layout, read_directory(data, page.layout, at))
+        other = _Page(page.layout, read_directory(data, page.layout, at, only={SUBFILE}))
         pages += not other.one(SUBFILE) & _REDUCED_RESOLUTION
         at = other.directory.next
     if pages > 1:
@@ -112,9 +112,22 @@ def _check_pages(data: bytes, page: _Page) -> None:
 
 def _check_strips(data: bytes, page: _Page) -> None:
     """Refuse a file that ends before its pixels do; decoders would fill the rest with gray."""
+    if len(_pieces(page)[0]) < _wanted_pieces(page):
+        raise ValueError("it has too few strips or tiles for its size")
     for place, size in zip(*_pieces(page), strict=False):
         if place + size > len(data):
             raise ValueError("the file ends before its pixels do")
+
+
+def _wanted_pieces(page: _Page) -> int:
+    """Give how many strips or tiles cover the picture, in every plane that it has."""
+    planes = page.samples if page.one(PLANAR, 1) == 2 else 1
+    if page.all(TILE_OFFSETS):
+        wide, high = page.one(TILE_WIDTH), page.one(TILE_HEIGHT)
+    else:
+        wide, high = page.one(WIDTH), page.one(ROWS_PER_STRIP)
+    # A side of nothing, as of a missing field, is all of it.
+    return -(-page.one(WIDTH) // (wide or 2**32)) * -(-page.one(HEIGHT) // (high or 2**32)) * planes
 
 
 def _pieces(page: _Page) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -66,7 +66,9 @@ def _write(
         return
     encoded = BytesIO()  # encoders seek, a stream need not
     encode(picture, encoded, format, quality)
-    destination.write(encoded.getbuffer())
+    left = encoded.getbuffer()
+    while left:  # an unbuffered stream (PYTHONUNBUFFERED) may take a part only
+        left = left[destination.write(left) :]
 
 
 def _choose_format(picture: Picture, destination: Path | BinaryIO, asked: str | None) -> str:
