@@ -7,11 +7,7 @@ Each scenario runs the command as a process on a folder of its own and gives wha
 """
 
 import argparse
-import ctypes
-import json
 import os
-import pty
-import resource
 import shutil
 import socket
 import subprocess
@@ -22,23 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.campaign.folder_ground import BAD, GOOD, TIMEOUT, Ground, bound
+from tests.campaign.folder_names import names, names_on_a_terminal, single_names
 from tests.campaign.image_checks import digests
-from tests.campaign.image_corpus import cases, make
 from tests.campaign.images import tiny_weights
-
-TIMEOUT = 300
-MEMORY = 3 * 2**30
-GOOD = make.png(cases.RGB8)
-BAD = GOOD[: len(GOOD) // 2]
-OBEYED = "\x1b]0;owned\x07"  # sets the title of a terminal's window
-NAMES = (
-    b"plain", b"with space", b"new\nline", b"tab\tin", b"\x1b]0;owned\x07", b"\x1b[2J", b"cr\rx",
-    b"bell\x07", b"not\xff\xfetext", b"-leading", b"--overwrite", b"'quoted\"", b"$(touch x)",
-    b"%s%n", b"*", b"[a-z]", b"back\\slash", b"x" * 251, b"\xc3\xbc" * 125, b"trailing ",
-    "\u202egnp".encode(), "\U0001f469\u200d\U0001f4bb".encode(), "e\u0301".encode(),
-    "\u00e9".encode(), b"CASE", b"case", b"con", b"a" * 200 + b"\n", "\u2028".encode(),
-    "\x9b2J".encode(), b"<script>alert(1)</script>".replace(b"/", b"_"), b"{job}", b"[bold]",
-)  # fmt: skip
 
 STREAMS = {  # with the exit codes; of a pipe the shell gives the last program's
     "- - < /dev/zero > x.png": 1,
@@ -50,134 +33,6 @@ STREAMS = {  # with the exit codes; of a pipe the shell gives the last program's
     "in out3 --json | true": 0,
     "in/a.png - | head -c 5": 0,
 }
-
-
-class Ground:
-    """One scenario's folder: files to make, the command to run, and what went wrong so far."""
-
-    def __init__(self, top: Path, weights: Path) -> None:
-        self.top, self.weights = top, weights
-        self.problems: list[str] = []
-        self.inputs = top / "in"
-        self.inputs.mkdir(parents=True)
-
-    def put(self, name: str | bytes, data: bytes = GOOD) -> Path:
-        path = self.top / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return path
-
-    def run(
-        self, *arguments: str, code: int | tuple[int, ...] = 0, obeying: bool = False, **options
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run `drcnet restore`; `obeying` permissions, which root does not."""
-        call = [sys.executable, "-m", "drcnet_cli", "restore", "-w", str(self.weights)]
-        run = subprocess.run(
-            [*call, *arguments],
-            cwd=self.top,
-            timeout=TIMEOUT,
-            preexec_fn=_obey if obeying else _bound,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            **{"stdin": subprocess.DEVNULL, "capture_output": True} | options,
-        )
-        codes = code if isinstance(code, tuple) else (code,)
-        said = (run.stderr or b"")[-600:]
-        self.expect(run.returncode in codes, f"exit code {run.returncode}, not {code}: {said!r}")
-        self.expect(b"Traceback" not in (run.stderr or b""), f"a traceback: {said!r}")
-        return run
-
-    def expect(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            self.problems.append(otherwise)
-
-    def expect_outputs(self, *names: str, folder: str = "out") -> None:
-        there = {str(p.relative_to(self.top / folder)) for p in (self.top / folder).rglob("*")
-                 if not p.is_dir()}  # fmt: skip
-        self.expect(there == set(names), f"{folder} holds {sorted(there)}, not {sorted(names)}")
-
-
-def _bound() -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-
-
-def _obey() -> None:
-    """Give up root's right to pass over permissions: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
-    _bound()
-    for capability in (1, 2):
-        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-
-
-# Names
-
-
-def names(ground: Ground) -> None:
-    good = [ground.put(b"in/" + name + b".png") for name in NAMES]
-    bad = [ground.put(b"in/bad/" + name[:240] + b".jpg", BAD) for name in NAMES]
-    before = digests(ground.inputs)
-    run = ground.run("in", "out", "--json", code=1)
-    records = [json.loads(line) for line in run.stdout.splitlines()]
-    status = {record["input"]: record["status"] for record in records}
-    for path in good:
-        place = path.relative_to(ground.top)
-        ground.expect(status.get(str(place)) == "restored", f"{place!s} {status.get(str(place))}")
-        out = ground.top / "out" / path.name
-        ground.expect(out.exists(), f"no output {path.name!r}")
-    failed = sum(record["status"] == "failed" for record in records)
-    ground.expect(failed == len(bad), f"{failed} of {len(bad)} broken files reported")
-    lines = run.stderr.decode().splitlines()
-    ground.expect(sum(line.startswith("Failed: ") for line in lines) == len(bad), "not a line each")
-    _expect_shown(ground, run.stderr)
-    _expect_shown(ground, ground.run("in", "out2", "--dry-run").stdout.replace(b"\t", b""))
-    ground.expect(digests(ground.inputs) == before, "inputs changed")
-
-
-def _expect_shown(ground: Ground, said: bytes) -> None:
-    text = said.decode("utf-8", "surrogateescape").replace("\n", "")
-    odd = {c for c in text if ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202e\u2028"}
-    ground.expect(not odd, f"control characters reach the terminal: {odd!r}")
-
-
-def names_on_a_terminal(ground: Ground) -> None:
-    for name in NAMES:
-        ground.put(b"in/" + name[:240] + b".png", BAD)
-    ground.put("in/good.png")
-    master, slave = pty.openpty()
-    said = bytearray()
-    reader = threading.Thread(target=_drain, args=(master, said))
-    reader.start()
-    ground.run("in", "out", "--report", "page.html", code=1, stdout=slave, stderr=slave,
-               capture_output=False)  # fmt: skip
-    os.close(slave)
-    reader.join(10)
-    ground.expect(b"owned" in said, "nothing was said")
-    for sequence in (OBEYED.encode(), b"\x1b[2J", "\x9b2J".encode(), b"\x07"):
-        ground.expect(sequence not in said, f"a name's {sequence!r} reaches the terminal")
-    ground.expect(b"Traceback" not in said, f"a traceback: {bytes(said[-600:])!r}")
-    ground.expect((ground.top / "page.html").exists(), "no report")
-
-
-def _drain(master: int, into: bytearray) -> None:
-    try:
-        while piece := os.read(master, 65536):
-            into += piece
-    except OSError:  # the other end is closed
-        return
-
-
-def single_names(ground: Ground) -> None:
-    for name in (b"new\nline", b"not\xff\xfetext", b"*", b"x" * 251):
-        path = ground.put(b"in/" + name + b".png")
-        ground.run(str(path), "out/")
-        ground.expect((ground.top / "out" / path.name).exists(), f"no output for {name!r}")
-    dashed = ground.put("-x.png")
-    ground.run("--", dashed.name, "out/")
-    ground.run(f"./{dashed.name}", "out2/")
-    longer = str(ground.put(b"in/" + b"y" * 251 + b".png"))
-    ground.run(longer, "out3/", "--format", "tiff", code=2)
-    ground.run("in", "z" * 300, code=(1, 2))
-    ground.run("in", "/".join(["z" * 200] * 30), code=(1, 2))
-    ground.run("z" * 300, "out", code=2)
 
 
 # Links and things that are no files
@@ -342,7 +197,7 @@ def streams(ground: Ground) -> None:
                 cwd=ground.top,
                 capture_output=True,
                 timeout=TIMEOUT,
-                preexec_fn=_bound,
+                preexec_fn=bound,
                 env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
                 check=False,
             )
