@@ -15,7 +15,6 @@ from conftest import save_photograph
 from safetensors.torch import save_file
 
 from drcnet_cli.errors import CheckpointFormatError, WeightsError
-from drcnet_cli.infer import LARGEST_OWN_TILE, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.model.convert import convert_file, read_released, sniff_size
 from drcnet_cli.model.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNet, DRCNetConfig
@@ -307,11 +306,6 @@ def test_weights_of_another_type_are_refused(tmp_path, dtype):
     bias = torch.zeros(2).to(dtype)
     with pytest.raises(CheckpointFormatError, match=r"merge\.bias is of type"):
         load_checkpoint(described(tmp_path, INFO, **{"merge.bias": bias}))
-
-
-def test_a_file_cannot_ask_for_tiles_without_end():
-    assert Tiling().settle(CheckpointInfo(CONFIG, training_patch=65536))[0] == LARGEST_OWN_TILE
-    assert Tiling().settle(CheckpointInfo(CONFIG, training_patch=192))[0] == 192
 
 
 def test_random_damage_to_a_checkpoint(tmp_path):
