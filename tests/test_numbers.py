@@ -22,7 +22,7 @@ from drcnet_cli.restore import WriteOptions, restore_files
 
 BUNDLED = sorted((Path(weights.__file__).parent / "bundled").glob("*.safetensors"))
 CPU = torch.device("cpu")
-SIDE = 72  # more than a tile and less than two
+SIDE = 64  # one tile
 each_checkpoint = pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
 
 
