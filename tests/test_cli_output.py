@@ -104,10 +104,8 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(
         )  # fmt: skip
     assert run.returncode == 1
     assert "No space left" in run.stderr
-    assert [line.split(":")[0] for line in run.stderr.splitlines()] in (
-        ["Error"],
-        ["Error", "Hint"],
-    )
+    kinds = [line.split(":")[0] for line in run.stderr.splitlines()]
+    assert kinds in (["Error"], ["Error", "Hint"])
 
 
 @posix
