@@ -88,7 +88,7 @@ def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
     _silence(stream)
     if stream is sys.stderr or isinstance(error, BrokenPipeError):
         sys.exit(EXIT_UNREAD)
-    raise DrcnetError(f"Standard output cannot be written: {error.strerror or error}.") from error
+    raise unwritten(error) from error
 
 
 def open_streams() -> None:
