@@ -28,10 +28,10 @@ def test_small_patches_keep_to_their_size():
 
 
 def test_large_patches_fit_the_tiles_to_the_image():
-    assert rule(192).describe() == "tile up to 192, overlap 16"
+    assert rule(192).describe() == "tile up to 192, overlap 24"
     assert tiles(rule(192).plan(160, 192)) == (1, 1, 160, 192)
-    assert tiles(rule(192).plan(200, 300)) == (2, 2, 112, 160)
-    assert computed(rule(192).plan(3000, 4000)) < 1.22  # with tiles of 192 and overlap 24: 1.33
+    assert tiles(rule(192).plan(200, 300)) == (2, 2, 112, 168)
+    assert computed(rule(192).plan(320, 480)) < 1.22  # with tiles of 192 alone: 1.44
 
 
 def test_a_tiny_image_is_not_extended_to_a_whole_patch():
