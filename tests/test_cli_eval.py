@@ -76,8 +76,10 @@ def test_everything_found_is_measured_and_written(drcnet, root, tmp_path, tiny_w
     assert "drcnet eval --reproduce" in text
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Mine\n")
-    assert text.split("\n###")[0].strip() in readme
-    assert "###" not in readme
+    title, overview, *_ = text.split("\n## ")[0].split("\n", 1)
+    assert title == "# Scores"
+    assert overview.strip() in readme
+    assert "## Rain" not in readme
     page = files["html"].read_text(encoding="utf-8")
     assert page.count("data:image/") >= 3 * 5  # before, after and target of five pictures
     assert "://" not in page.replace("http://www.w3.org/", "")  # nothing to be fetched

@@ -74,7 +74,7 @@ def test_markdown_names_command_checkpoint_and_protocol():
     assert "R\\|L" in text
     assert "SSIM Y (replicate)" in text
     assert "0" * 64 in text
-    widths = {line.count("|") for line in text.split("###")[1].splitlines() if line[:1] == "|"}
+    widths = {line.count("|") for line in text.split("## ")[1].splitlines() if line[:1] == "|"}
     assert len(widths) == 1
 
 

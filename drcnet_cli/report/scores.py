@@ -187,15 +187,15 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
 
 def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     """Write a table of all data sets, then each one beside the published results."""
-    parts = [overview_markdown(evaluations, command)]
+    parts = ["# Scores", overview_markdown(evaluations, command)]
     for evaluation in evaluations:
-        lines = [f"### {heading(evaluation)}", ""]
+        lines = [f"## {heading(evaluation)}", ""]
         lines += _table(HEADER, [row.cells() for row in rows(evaluation)])
         lines += ["", *(f"{remark}\n" for remark in remarks(evaluation))]
         lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
         parts.append("\n".join(lines))
     for title, averaged in average_rows(evaluations):
-        lines = [f"### {title}", "", *_table(HEADER, [row.cells() for row in averaged])]
+        lines = [f"## {title}", "", *_table(HEADER, [row.cells() for row in averaged])]
         parts.append("\n".join(lines))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
