@@ -78,14 +78,7 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
     check_tile(tile, overlap)
     tile_height = tile or -(-height // MULTIPLE) * MULTIPLE
     tile_width = tile or -(-width // MULTIPLE) * MULTIPLE
-    return TilePlan(
-        height=height,
-        width=width,
-        tile_height=tile_height,
-        tile_width=tile_width,
-        tops=axis_starts(height, tile_height, overlap),
-        lefts=axis_starts(width, tile_width, overlap),
-    )
+    return _cover(height, width, tile_height, tile_width, overlap)
 
 
 def fitted_tiles(height: int, width: int, *, smallest: int, largest: int, overlap: int) -> TilePlan:
@@ -97,6 +90,10 @@ def fitted_tiles(height: int, width: int, *, smallest: int, largest: int, overla
     """
     tile_height = _fitted_side(height, smallest, largest, overlap)
     tile_width = _fitted_side(width, smallest, largest, overlap)
+    return _cover(height, width, tile_height, tile_width, overlap)
+
+
+def _cover(height: int, width: int, tile_height: int, tile_width: int, overlap: int) -> TilePlan:
     return TilePlan(
         height=height,
         width=width,
