@@ -82,11 +82,10 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
 
 
 def fitted_tiles(height: int, width: int, *, smallest: int, largest: int, overlap: int) -> TilePlan:
-    """Cover height x width with as few tiles of up to `largest` pixels as it takes, no larger
-    than their overlap needs.
+    """Cover height x width with as few tiles as `largest` allows, no larger than they need be.
 
-    The two sides of a tile may differ; an image below `smallest` pixels is extended to that.
-    Sizes are in pixels and multiples of 8.
+    The two sides of a tile may differ; an image below `smallest` pixels is extended to that. Sizes
+    are in pixels and multiples of 8.
     """
     tile_height = _fitted_side(height, smallest, largest, overlap)
     tile_width = _fitted_side(width, smallest, largest, overlap)
