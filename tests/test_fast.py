@@ -108,7 +108,8 @@ def test_bfloat16_of_each_bundled_checkpoint(path):
             usual = psnr(net(x).float(), exact)
     reduced = psnr(FastDRCNet(net, torch.bfloat16)(x), exact)
     assert reduced > 54
-    assert reduced > usual - 1
+    # Rounding to 8 bits leaves 59 dB: beyond 65 it is chance which of the two is nearer.
+    assert reduced > min(usual - 1, 65)
 
 
 def test_plain_operations_give_the_same(monkeypatch):
