@@ -44,12 +44,15 @@ def hub_offline() -> bool:
 
 
 def share_processors() -> None:
-    """Let idle threads of torch sleep; has an effect only before torch is loaded.
+    """Let idle threads of torch spin briefly, then sleep; an effect only before torch is loaded.
 
-    They spin by default, which is hardly faster on an idle machine and nearly halves the speed on
-    a busy one. Who sets OMP_WAIT_POLICY decides.
+    They spin for long by default, which nearly halves the speed on a busy machine. Going to sleep
+    at once costs a quarter of it on an idle one, as a network has hundreds of short steps
+    (benchmarks/README.md, "Threads"). Who sets OMP_WAIT_POLICY decides.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def keep_memory() -> None:

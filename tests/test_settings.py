@@ -52,8 +52,22 @@ def test_processes_are_counted_only_as_a_launcher_says(monkeypatch, size, expect
 
 def test_who_set_a_policy_for_threads_keeps_it(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     settings.share_processors()
     assert settings.os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in settings.os.environ
+
+
+def test_threads_spin_briefly_and_then_sleep(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    settings.share_processors()
+    assert settings.os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert settings.os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    settings.share_processors()
+    assert int(settings.os.environ["GOMP_SPINCOUNT"]) > 0
 
 
 def test_a_system_without_glibc_is_left_alone(monkeypatch):
