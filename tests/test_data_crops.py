@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,6 +119,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_not_begun(tmp_path, monkeyp
 
     def full(path, _crop):
         begun.append(path)
+        time.sleep(0.05)  # as a disk does: the first failure is seen while others are at work
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("drcnet_cli.data.crops.Image.Image.save", lambda *_, **__: full(_, __))
