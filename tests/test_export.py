@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, save_photograph
+from model_helpers import network
 from PIL import Image
 
 from drcnet_cli.cli.export import choose_format
@@ -15,7 +16,7 @@ from drcnet_cli.cli.export import export as export_command
 from drcnet_cli.errors import UsageError
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.model.convert import convert_state, read_released
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.weights.files import describe_file
 
 onnx = pytest.importorskip("onnx", reason="needs drcnet[onnx]")
@@ -37,16 +38,6 @@ from drcnet_cli.runtimes.onnxruntime import OnnxRuntime  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 SWITCHES = ("spatial_filter", "energy_attention", "identity_branch")
-
-
-def network(seed: int = 0, **changes) -> DRCNet:
-    """Make a network whose response maps lie on both sides of the threshold."""
-    torch.manual_seed(seed)
-    net = DRCNet(DRCNetConfig(**{"width": 4, "threshold": 0.5, **changes})).eval()
-    for name, values in net.named_parameters():
-        if re.search(r"norm\.(weight|bias)$", name):
-            torch.nn.init.uniform_(values, 0.5, 1.5)
-    return net
 
 
 def runtime(net: DRCNet, **options) -> OnnxRuntime:

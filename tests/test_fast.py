@@ -1,6 +1,5 @@
 """The CPU inference copy: the network's numbers, whatever the shape, the mask or the switches."""
 
-import re
 import runpy
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from conftest import EXAMPLES, ROOT, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_helpers import network
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,7 +17,7 @@ from drcnet_cli.infer import Restorer
 from drcnet_cli.model import packed
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.model.convert import convert_state, read_released
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.model.drcnet import DRCNet
 from drcnet_cli.model.fast import FastDRCNet
 from drcnet_cli.model.fast_norm import FastAdaptiveNorm, block_kernel, simam_weight
 from drcnet_cli.model.layers import AdaptiveNorm, SimAM
@@ -25,16 +25,6 @@ from drcnet_cli.model.layers import AdaptiveNorm, SimAM
 GOLDEN = Path(__file__).parent / "golden"
 ReleasedNetwork = runpy.run_path(str(ROOT / "benchmarks/released_network.py"))["ReleasedNetwork"]
 BUNDLED = sorted((ROOT / "drcnet_cli/weights/bundled").glob("*.safetensors"))
-
-
-def network(seed: int = 0, **changes) -> DRCNet:
-    """Make a network whose response maps lie on both sides of the threshold."""
-    torch.manual_seed(seed)
-    net = DRCNet(DRCNetConfig(**{"width": 4, "threshold": 0.5, **changes})).eval()
-    for name, values in net.named_parameters():
-        if re.search(r"norm\.(weight|bias)$", name):
-            torch.nn.init.uniform_(values, 0.5, 1.5)
-    return net
 
 
 def photographs(count: int, height: int, width: int) -> torch.Tensor:

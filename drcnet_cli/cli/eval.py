@@ -15,7 +15,7 @@ from drcnet_cli.cli.eval_output import (
     print_evaluation,
 )
 from drcnet_cli.cli.eval_source import Source
-from drcnet_cli.cli.output import note
+from drcnet_cli.cli.output import notifier
 from drcnet_cli.cli.restore import choose_checkpoint, parse_tiling
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError
 
@@ -114,7 +114,7 @@ def eval(  # noqa: A001 - the command's name
         machine,
         processes=processes,
         lpips=_lpips(device, processes) if lpips else None,
-        notify=(lambda _: None) if quiet else (lambda text: note(f"Note: {text}")),
+        notify=notifier(quiet),
     )
     try:
         failed = _measure(plans, evaluator, files, out, quiet, as_json)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -49,6 +50,11 @@ def print_line(*fields: str) -> None:
 def note(text: str) -> None:
     """Write one line on standard error, all of it `printable`."""
     _write_line(sys.stderr, printable(text))
+
+
+def notifier(quiet: bool) -> Callable[[str], None]:
+    """Give what writes a library's remarks as notes, or nothing where they are not wanted."""
+    return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
 
 
 def printable(text: str) -> str:

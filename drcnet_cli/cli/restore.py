@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import options
-from drcnet_cli.cli.output import end_unwritten, note, print_json
+from drcnet_cli.cli.output import end_unwritten, note, notifier, print_json
 from drcnet_cli.cli.restore_devices import check_devices, plan_run
 from drcnet_cli.cli.restore_report import (
     check_report,
@@ -211,8 +211,7 @@ def _load(
     network = load_model(
         checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline
     )
-    say = (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
-    restorer = make_restorer(network, tiling, ensemble, notify=say)
+    restorer = make_restorer(network, tiling, ensemble, notify=notifier(quiet))
     check_task(restorer.info, task)
     if not quiet:
         note(f"{restorer.info.name or checkpoint}: {restorer.describe()}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drcnet_cli.cli.output import note
+from drcnet_cli.cli.output import note, notifier
 from drcnet_cli.errors import DrcnetError, UsageError
 
 if TYPE_CHECKING:
@@ -51,11 +51,10 @@ def plan_run(
 
     _settle_dtype(jobs, restorer)
     checkpoint, tiling, ensemble = recipe
-    say = (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
     if not quiet:
         note(f"{len(devices)} processes: {', '.join(devices)}")
     made = Recipe(checkpoint, dtype_name(restorer.dtype), tiling, ensemble)
-    return lambda watch: restore_on(devices, jobs, made, options, watch, say)
+    return lambda watch: restore_on(devices, jobs, made, options, watch, notifier(quiet))
 
 
 def _settle_dtype(jobs: "Sequence[Job]", restorer: "Restorer") -> None:
