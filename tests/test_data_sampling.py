@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from training_helpers import photographs, picture, write_picture
 
-from drcnet_cli.data.cache import PictureCache, find_pictures
+from drcnet_cli.data.cache import PictureCache, find_pictures, read_rgb8
 from drcnet_cli.data.degrade import DEGRADATIONS
 from drcnet_cli.data.holdout import hold_out
 from drcnet_cli.data.sampling import cut, middle, picture_number, sample_rng, turn
@@ -14,10 +14,10 @@ from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.train.batches import load_batches, requests
 
 
-def source(folder, kind="gaussian", limit_mb=16, seed=3, crops=1):
+def source(folder, kind="gaussian", limit_mb=16, seed=3, crops=1, vary=True):
     degrade, margin = degradation(kind)
     cache = PictureCache(find_pictures(folder), limit_mb)
-    return SyntheticSource(cache, degrade, seed, margin=margin, crops=crops)
+    return SyntheticSource(cache, degrade, seed, margin=margin, crops=crops, vary=vary)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,19 @@ def test_a_sample_is_a_function_of_seed_and_number(clean, kind):
     np.testing.assert_array_equal(degraded, again)
     np.testing.assert_array_equal(target, target_again)
     assert not np.array_equal(source(clean, kind, seed=4).sample(11, 16)[1], target)
+
+
+def test_without_variety_a_crop_is_a_part_of_the_picture_as_it_is(clean):
+    kept = {path: set(map(tuple, read_rgb8(path).reshape(-1, 3))) for path in find_pictures(clean)}
+
+    def parts(vary: bool) -> int:
+        plain = source(clean, vary=vary)
+        crops = (np.rint(plain.sample(n, 16)[1] * 255).astype(int) for n in range(20))
+        colours = [set(map(tuple, crop.reshape(3, -1).T)) for crop in crops]
+        return sum(any(found <= all_of for all_of in kept.values()) for found in colours)
+
+    assert parts(vary=False) == 20
+    assert parts(vary=True) < 16
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

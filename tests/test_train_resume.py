@@ -15,7 +15,7 @@ from drcnet_cli.errors import CheckpointFormatError, DrcnetError, UsageError
 from drcnet_cli.model.checkpoint import load_checkpoint
 from drcnet_cli.train import loop, run
 from drcnet_cli.train.loop import train
-from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state
+from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state, save_state
 
 STEPS = 60
 
@@ -160,6 +160,16 @@ def test_another_runs_folder_is_refused(clean, tmp_path):
     # Said on purpose, it goes on with the new rate.
     state = str(tmp_path / STATE_NAME)
     assert train(tiny(clean, tmp_path, steps=2, lr=1e-4, resume=state)).step == 2
+
+
+def test_a_state_from_before_crops_were_varied_goes_on_without(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=1, vary=False))
+    state = load_state(tmp_path / STATE_NAME)
+    del state.config["vary"]
+    save_state(tmp_path, state)
+    with pytest.raises(UsageError, match="vary was False"):
+        train(tiny(clean, tmp_path, steps=2))
+    assert train(tiny(clean, tmp_path, steps=2, vary=False)).step == 2
 
 
 def test_files_that_are_no_state(clean, tmp_path):

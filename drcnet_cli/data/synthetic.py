@@ -22,6 +22,7 @@ from drcnet_cli.data.sampling import (
     to_unit_chw,
     turn,
 )
+from drcnet_cli.data.variety import cut_scaled, vary_colour
 from drcnet_cli.errors import UsageError
 
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
@@ -60,23 +61,38 @@ def load_streaks(folder: Path) -> list[NDArray[np.uint8]]:
 
 
 class SyntheticSource:
-    """Random crops of clean pictures, each degraded in its own way."""
+    """Random crops of clean pictures, each degraded in its own way.
+
+    With `vary`, their scale and colours differ from the pictures' (see `variety`).
+    """
 
     def __init__(
-        self, cache: PictureCache, degrade: Degrade, seed: int, *, margin: int = 0, crops: int = 1
+        self,
+        cache: PictureCache,
+        degrade: Degrade,
+        seed: int,
+        *,
+        margin: int = 0,
+        crops: int = 1,
+        vary: bool = True,
     ) -> None:
         self._cache = cache
         self._degrade = degrade
         self._seed = seed
         self._margin = margin
         self._crops = crops
+        self._vary = vary
 
     def sample(self, number: int, patch: int) -> Sample:
         """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
         rng = sample_rng(self._seed, number)
         picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
-        crop = turn(cut((picture,), patch + 2 * self._margin, rng), rng)[0]
-        return degrade_crop(to_unit_chw(crop), self._degrade, self._margin, rng)
+        side = patch + 2 * self._margin
+        crop = cut_scaled(picture, side, rng) if self._vary else cut((picture,), side, rng)[0]
+        clean = to_unit_chw(turn((crop,), rng)[0])
+        if self._vary:
+            clean = vary_colour(clean, rng)
+        return degrade_crop(clean, self._degrade, self._margin, rng)
 
 
 def degrade_crop(

@@ -48,6 +48,7 @@ class TrainConfig:
     gt: str = _data("", "Folder of clean pictures, matched with --lq's by name.")
     clean: tuple[str, ...] = _data((), "Clean photographs, degraded on the fly; repeatable.")
     degrade: str = _data("", "Kind of degradation (see `drcnet degrade`); default: the task's.")
+    vary: bool = _data(True, "Shrink some of --clean's crops, and mute the colours of some.")
     streaks: str = _data("", "Folder of rendered rain layers (light on black) to draw from, too.")
     holdout: float = _data(0.04, "Share of the pictures, chosen by name, to validate on.")
     val_count: int = _data(24, "Pictures to validate on, at most.")

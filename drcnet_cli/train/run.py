@@ -40,6 +40,9 @@ _FREE = {
     "data_root", "vgg", "val_count", "val_side", "init",
 }  # fmt: skip
 
+# What settings that came later are in the states of before: a run goes on as it began.
+_ONCE = {"vary": False}
+
 
 @dataclass
 class Run:
@@ -220,6 +223,7 @@ def _state_to_resume(config: TrainConfig) -> State | None:
 def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
+    before = {**_ONCE, **before}
     return [
         f"{name.replace('_', '-')} was {brief(before[name])}"
         for name, value in now.items()

@@ -67,10 +67,13 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         name: held_pair(path, name, degrade, margin, config.val_side)
         for name, path in held[: config.val_count]
     }
-    source = SyntheticSource(cache, degrade, config.seed, margin=margin, crops=config.crops)
+    source = SyntheticSource(
+        cache, degrade, config.seed, margin=margin, crops=config.crops, vary=config.vary
+    )
     summary = {
         "kind": "clean photographs, degraded on the fly",
         "degradation": kind,
+        "scale_and_colour_varied": config.vary,
         "folders": [Path(folder).name for folder in config.clean],
         "training_pictures": len(training),
         "held_pictures": len(held),
