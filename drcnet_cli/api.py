@@ -1,5 +1,6 @@
 """The Python interface: load a model, restore an image."""
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -69,18 +70,26 @@ def restore_image(
     names the default checkpoint. `tile`, `overlap` in pixels (None: the checkpoint's; tile 0: the
     whole image), `batch` in tiles (None: what memory allows).
 
-    Raises UsageError for an image of another kind or a model made for another task, and what
-    `load_model` raises.
+    A tile that the network makes no picture of stays as it was, with a RuntimeWarning. Raises
+    UsageError for an image of another kind or a model made for another task, and what `load_model`
+    raises.
     """
     restorer = make_restorer(_network(task, model), Tiling(tile, overlap, batch), ensemble)
     check_task(restorer.info, task)
     if isinstance(image, Image):
         picture = picture_from_image(image)
-        picture.pixels = restorer.restore(picture.pixels)
+        picture.pixels = _restore(restorer, picture.pixels)
         return picture_to_image(picture)
-    pixels = _check_array(image)
-    restored = restorer.restore(pixels)
+    restored = _restore(restorer, _check_array(image))
     return restored.reshape(image.shape).astype(image.dtype, copy=False)
+
+
+def _restore(restorer: Restorer, pixels: Array) -> Array:
+    restored = restorer.restore(pixels)
+    if note := restorer.remark():
+        # At the line that called restore_image.
+        warnings.warn(note, RuntimeWarning, stacklevel=3)
+    return restored
 
 
 def _network(task: str | None, model: "str | Path | nn.Module | None") -> nn.Module:

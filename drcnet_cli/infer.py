@@ -87,6 +87,13 @@ class Restorer:
         more += ", x8 ensemble" if self.ensemble else ""
         return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{more}"
 
+    def remark(self) -> str:
+        """Say what is amiss with the last picture; empty if nothing is."""
+        if not self.tiles_left:
+            return ""
+        what = "1 tile was" if self.tiles_left == 1 else f"{self.tiles_left} tiles were"
+        return f"{what} left as in the input: the network makes no picture of it"
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:

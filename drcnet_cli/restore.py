@@ -53,6 +53,11 @@ class Outcome:
     error: DrcnetError | None = None
     status: Literal["restored", "skipped", "planned"] = "restored"
 
+    @property
+    def disk_refused(self) -> bool:
+        """Tell whether the disk is full or read-only, so that no other job need be begun."""
+        return isinstance(self.error, StorageError)
+
     def record(self) -> dict[str, Any]:
         """Give the JSON record of this file."""
         return {
@@ -129,7 +134,7 @@ def restore_files(
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 outcomes.append(future.result())
-                refused = refused or isinstance(outcomes[-1].error, StorageError)
+                refused = refused or outcomes[-1].disk_refused
                 watch.finished(outcomes[-1])
 
     with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
@@ -235,13 +240,8 @@ def _compute(
     except MemoryError:
         return replace(outcome, error=_too_large(job.source)), None
     seconds = time.perf_counter() - started
-    notes = (_unrestored(restorer.tiles_left),) if restorer.tiles_left else ()
+    notes = (note,) if (note := restorer.remark()) else ()
     return replace(outcome, seconds=seconds, notes=notes), replace(picture, pixels=pixels)
-
-
-def _unrestored(tiles: int) -> str:
-    what = "1 tile was" if tiles == 1 else f"{tiles} tiles were"
-    return f"{what} left as in the input: the network makes no picture of it"
 
 
 def _too_large(source: object) -> ImageError:

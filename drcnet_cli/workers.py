@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drcnet_cli.errors import DrcnetError, ImageError, StorageError
+from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files import Job
 from drcnet_cli.restore import Outcome, Watch, WriteOptions, restore_files
 from drcnet_cli.tile_rule import Tiling
@@ -55,14 +55,14 @@ class _Run:
     outcomes: list[Outcome]
     watch: Watch
     notify: Callable[[str], None]
-    refused: bool = False  # the disk is full or read-only: no job is begun any more
+    refused: bool = False  # by the disk: no job is begun any more
 
     def next_job(self) -> tuple[int, Job | None]:
         return (0, None) if self.refused else next(self.waiting, (0, None))
 
     def finish(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
-        self.refused = self.refused or isinstance(outcome.error, StorageError)
+        self.refused = self.refused or outcome.disk_refused
         self.watch.finished(outcome)
 
     def fail(self, job: Job, reason: str) -> None:

@@ -181,10 +181,11 @@ def test_a_tile_that_the_network_makes_no_picture_of_stays_as_it_was():
     made = restorer(Recorder(explode), tiling=Tiling(32, 0, 4))
     restored = made.restore(pixels)
     assert made.tiles_left == 1
+    assert made.remark().startswith("1 tile was left as in the input")
     assert np.array_equal(restored[:32, :32], pixels[:32, :32])
     assert np.array_equal(restored[32:], 1 - pixels[32:])
     made.restore(pixels[32:])
-    assert made.tiles_left == 0
+    assert made.tiles_left == 0 and not made.remark()
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e10])

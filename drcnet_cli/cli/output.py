@@ -3,19 +3,16 @@
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from drcnet_cli import settings
 from drcnet_cli.errors import EXIT_UNREAD, DrcnetError
+from drcnet_cli.obeyed import is_obeyed
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-# Embeddings, overrides and isolates (UAX 9), which show gnp.exe as exe.png.
-_TURNS_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def stdout_console() -> "Console":
@@ -66,14 +63,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character.encode("unicode_escape").decode("ascii") if _is_obeyed(character) else character
+        character.encode("unicode_escape").decode("ascii") if is_obeyed(character) else character
         for character in text
-    )
-
-
-def _is_obeyed(character: str) -> bool:
-    return (
-        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS_DIRECTION
     )
 
 

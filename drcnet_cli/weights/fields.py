@@ -5,10 +5,10 @@ import sys
 from typing import Any
 
 from drcnet_cli.errors import WeightsError, brief
+from drcnet_cli.obeyed import is_obeyed
 
-# Texts are shown in terminals and on web pages: no control characters, no turned-round writing.
-_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_TEXT = 10_000
+_LAYOUT = str.maketrans("", "", "\t\n")  # what texts may hold of all that is obeyed
 
 
 class Fields:
@@ -44,7 +44,7 @@ class Fields:
             not isinstance(value, str)
             or len(value) > _LONGEST_TEXT
             or not re.fullmatch(pattern, value)
-            or _HIDDEN.search(value)
+            or any(map(is_obeyed, value.translate(_LAYOUT)))
         ):
             raise self.fail(key, expected)
         return value
