@@ -28,12 +28,12 @@ def test_a_crop_has_the_size_asked_for_however_small_the_picture(height, width, 
     assert (crop == 77).all()
 
 
-def test_some_crops_are_shrunk_by_up_to_a_half():
+def test_most_crops_are_shrunk_some_to_about_a_third():
     """In a ramp of one level a pixel, a crop's slope is the scale."""
     ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 200, 0).repeat(3, 2)
     slopes = np.array([(int(c[0, -1, 0]) - int(c[0, 0, 0])) / 63 for c in crops(ramp, 64)])
-    assert 0.3 < np.mean(slopes > 1.05) < 0.5
-    assert 1.8 < slopes.max() < 2.1 and slopes.min() > 0.97
+    assert 0.55 < np.mean(slopes > 1.05) < 0.75
+    assert 2.5 < slopes.max() < 2.9 and slopes.min() > 0.97
 
 
 def test_shrinking_stays_within_the_picture():
@@ -48,7 +48,7 @@ def test_detail_is_preferred_and_empty_parts_are_not_left_out():
     half[200:] = np.random.default_rng(0).integers(0, 256, (200, 100, 3), dtype=np.uint8)
     share = np.mean([crop.std() > 10 for crop in crops(half, 16, 400)])
     # One draw finds detail in a half of the cases, two in three quarters.
-    assert 0.56 < share < 0.72
+    assert 0.6 < share < 0.75
 
 
 @settings(deadline=None, max_examples=60)

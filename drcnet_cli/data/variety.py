@@ -15,9 +15,9 @@ from drcnet_cli.data.degrade.base import Array, chance, log_uniform
 from drcnet_cli.data.sampling import cut
 
 # How often a crop is shrunk, and at most to what share of its size.
-_SHRUNK_SHARE, _SMALLEST = 0.4, 0.5
+_SHRUNK_SHARE, _SMALLEST = 0.7, 0.35
 # How often the more detailed one of two crops is taken: there is less to learn from empty skies.
-_CHOSEN_SHARE = 0.5
+_CHOSEN_SHARE = 0.7
 # How often colour differences are weakened (by a factor drawn from 0 to 1), and blurred.
 _MUTED_SHARE, _HALVED_SHARE = 0.5, 0.3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -26,7 +26,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def cut_scaled(picture: Pixels, patch: int, rng: np.random.Generator) -> Pixels:
     """Cut a random patch x patch square out of H x W x 3, often from a shrunk copy of the picture.
 
-    The scale, 0.5 to 1, keeps the square within the picture; areas are averaged, so that the
+    The scale, 0.35 to 1, keeps the square within the picture; areas are averaged, so that the
     result is as crisp as a smaller photograph of the scene.
     """
     least = max(_SMALLEST, patch / max(patch, min(picture.shape[:2])))
