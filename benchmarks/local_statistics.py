@@ -34,6 +34,10 @@ class Scale:
         """Give the window's side at the level of these features."""
         return max(2, round(self.window * x.shape[3] / self.image_width))
 
+    def pixels(self, x: Tensor) -> int:
+        """Give how many pixels such a window holds, kept within these features."""
+        return min(self.of(x), x.shape[2]) * min(self.of(x), x.shape[3])
+
 
 def window_means(x: Tensor, side: int) -> Tensor:
     """Give the mean of the side x side window around each pixel, kept within N x C x H x W."""
@@ -58,7 +62,7 @@ class LocalSimAM(nn.Module):
         """Weight each value by how far it stands out from its surroundings."""
         side = self.scale.of(y)
         mean = window_means(y, side)
-        pixels = min(side, y.shape[2]) * min(side, y.shape[3])
+        pixels = self.scale.pixels(y)
         variance = (window_means(y.double().square(), side) - mean.square()).clamp(min=0)
         variance = variance * (pixels / max(pixels - 1, 1))
         energy = (y - mean).square() / (4 * (variance + self.delta)) + 0.5
@@ -75,7 +79,7 @@ class LocalRegionNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalise x (N x C x H x W) in the regions mask and not mask (N x 1 x H x W, bool)."""
         side = self.scale.of(x)
-        pixels = min(side, x.shape[2]) * min(side, x.shape[3])
+        pixels = self.scale.pixels(x)
         weight = self.norm.weight.double()[None, :, None, None]
         normalised, shares = [], []
         for region in (mask.double(), (~mask).double()):
