@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 
 import pytest
 from conftest import save_photograph
@@ -12,7 +11,8 @@ from drcnet_cli.device import choose_devices
 from drcnet_cli.errors import DeviceError, StorageError, WeightsError
 from drcnet_cli.files import plan_files
 from drcnet_cli.restore import Outcome, Watch, WriteOptions, restore_files
-from drcnet_cli.workers import Recipe, _Run, restore_on
+from drcnet_cli.tile_rule import Tiling
+from drcnet_cli.workers import Recipe, _Run, _start, restore_on
 
 
 def folder(tmp_path, count=6):
@@ -47,22 +47,29 @@ def test_two_processes_restore_what_one_does(tmp_path, tiny_weights):
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_killed_process_fails_its_jobs_and_the_other_goes_on(tmp_path, tiny_weights):
-    import multiprocessing
+def test_a_killed_process_fails_its_jobs_and_the_other_goes_on(tmp_path, tiny_weights, monkeypatch):
+    source = folder(tmp_path, 24)
+    # The first job is long: whoever has it is under way when the first tile is reported.
+    save_photograph(source / "0.png", height=768, width=768)
+    plan = plan_files([source], tmp_path / "out")
+    workers = []
+    monkeypatch.setattr(
+        "drcnet_cli.workers._start", lambda *args: workers.append(_start(*args)) or workers[-1]
+    )
 
-    plan = plan_files([folder(tmp_path, 24)], tmp_path / "out")
-    seen = threading.Event()
+    def kill_one(megapixels, share) -> None:
+        if all(worker.process.is_alive() for worker in workers):
+            victim = next(worker for worker in workers if 0 in worker.taken)
+            os.kill(victim.process.pid, signal.SIGKILL)
+            victim.process.join()
 
-    def kill_one(outcome) -> None:
-        if not seen.is_set():
-            seen.set()
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-
-    watch = Watch(finished=kill_one)
-    outcomes = restore_on(["cpu", "cpu"], plan.jobs, recipe(tiny_weights), WriteOptions(), watch)
+    small_tiles = Recipe(tiny_weights, "float32", Tiling(tile=32, overlap=8))
+    watch = Watch(progress=kill_one)
+    outcomes = restore_on(["cpu", "cpu"], plan.jobs, small_tiles, WriteOptions(), watch)
     assert len(outcomes) == 24
     failed = [outcome for outcome in outcomes if outcome.error]
-    assert failed and len(failed) < 12
+    assert plan.jobs[0] in {outcome.job for outcome in failed}
+    assert len(failed) < 12
     assert all("killed" in str(outcome.error) for outcome in failed)
 
 
