@@ -2,7 +2,7 @@
 
     pip install bm3d
     git clone https://github.com/csdwren/PReNet
-    python benchmarks/peers.py DATA [--bm3d] [--prenet PReNet] [--limit 10]
+    python benchmarks/peers.py DATA [--bm3d 15 25 50] [--prenet PReNet] [--limit 10]
 
 BM3D is told the true sigma of CBSD68's noise; PReNet's published weights are tried on Rain100L and
 Rain100H. Pictures are the first of each set by name.
@@ -82,7 +82,7 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--bm3d", action="store_true")
+    parser.add_argument("--bm3d", type=int, nargs="+", metavar="SIGMA", default=[])
     parser.add_argument("--prenet", type=Path)
     parser.add_argument("--limit", type=int, default=10)
     options = parser.parse_args()
@@ -90,7 +90,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     if options.bm3d:
         ours = make_restorer(load_model("denoise"))
-        for sigma in (15, 25, 50):
+        for sigma in options.bm3d:
             name = f"cbsd68-{sigma}"
             peers = {"BM3D, told sigma": bm3d_peer(sigma), f"{ours.info.name}, blind": ours}
             for label, restorer in peers.items():
