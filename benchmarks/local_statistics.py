@@ -36,7 +36,8 @@ class Scale:
 
     def pixels(self, x: Tensor) -> int:
         """Give how many pixels such a window holds, kept within these features."""
-        return min(self.of(x), x.shape[2]) * min(self.of(x), x.shape[3])
+        side = self.of(x)
+        return min(side, x.shape[2]) * min(side, x.shape[3])
 
 
 def window_means(x: Tensor, side: int) -> Tensor:
