@@ -26,11 +26,11 @@ from torch import Tensor  # noqa: E402
 
 from drcnet_cli.api import load_model  # noqa: E402
 from drcnet_cli.device import dtype_name  # noqa: E402
-from drcnet_cli.export.parity import draw_pictures  # noqa: E402
-from drcnet_cli.model.checkpoint import CheckpointInfo  # noqa: E402
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig  # noqa: E402
-from drcnet_cli.model.fast import FastDRCNet  # noqa: E402
-from drcnet_cli.runtimes import TORCH, make_engine, openvino  # noqa: E402
+from drcnet_cli.engines import TORCH, make_engine, openvino  # noqa: E402
+from drcnet_cli.engines.parity import draw_pictures  # noqa: E402
+from drcnet_cli.networks.checkpoint import CheckpointInfo  # noqa: E402
+from drcnet_cli.networks.drcnet.cpu import FastDRCNet  # noqa: E402
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig  # noqa: E402
 
 Result = TypeVar("Result")
 

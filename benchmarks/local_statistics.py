@@ -19,9 +19,9 @@ from tile_curve import KINDS, load_samples
 from torch import Tensor, nn
 
 from drcnet_cli.api import load_model, make_restorer
-from drcnet_cli.infer import Tiling
 from drcnet_cli.metrics import psnr
-from drcnet_cli.model.layers import NORM_EPS, RegionNorm, SimAM
+from drcnet_cli.networks.layers import NORM_EPS, RegionNorm, SimAM
+from drcnet_cli.restore.restorer import Tiling
 
 
 class Scale:

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from drcnet_cli.api import load_model, make_restorer
-from drcnet_cli.evaluation.benchmarks import BENCHMARKS, find_suite
-from drcnet_cli.evaluation.run import score_suite
+from drcnet_cli.datasets.suite import BENCHMARKS, find_suite
+from drcnet_cli.evaluation.score import score_suite
 from drcnet_cli.evaluation.session import first
 
 Array = np.ndarray[Any, Any]

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from drcnet_cli.api import load_model, make_restorer
-from drcnet_cli.files import plan_files
-from drcnet_cli.restore import Watch, WriteOptions, restore_files
+from drcnet_cli.files.plan import plan_files
+from drcnet_cli.restore.pipeline import Watch, WriteOptions, restore_files
 
 
 def main() -> None:

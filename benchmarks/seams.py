@@ -17,7 +17,7 @@ import numpy as np
 
 from drcnet_cli.api import load_model, make_restorer
 from drcnet_cli.imageio import read_picture
-from drcnet_cli.infer import Restorer, Tiling
+from drcnet_cli.restore.restorer import Restorer, Tiling
 
 
 def border_lines(starts: tuple[int, ...], tile: int, shift: int = 0) -> set[int]:

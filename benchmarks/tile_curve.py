@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from drcnet_cli.api import load_model, make_restorer
-from drcnet_cli.data.degrade import DEGRADATIONS
+from drcnet_cli.degrade import DEGRADATIONS
 from drcnet_cli.imageio import read_picture, to_unit
-from drcnet_cli.infer import Tiling
 from drcnet_cli.metrics import psnr
+from drcnet_cli.restore.restorer import Tiling
 
 HEIGHT, WIDTH = 320, 480
 TILINGS = [

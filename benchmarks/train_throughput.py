@@ -16,9 +16,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from drcnet_cli.model.drcnet import DRCNet
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.journal import Silence
+from drcnet_cli.train.log import Silence
 from drcnet_cli.train.loop import Training
 from drcnet_cli.train.schedule import Phase
 

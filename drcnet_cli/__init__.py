@@ -12,7 +12,8 @@ True
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from drcnet_cli.version import __version__
+
 __all__ = ["__version__", "evaluate", "load_model", "restore_image"]
 
 if TYPE_CHECKING:

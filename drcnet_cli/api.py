@@ -12,11 +12,11 @@ from PIL.Image import Image
 from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
+from drcnet_cli.engines import TORCH, Engine, check_backend, make_engine
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio import picture_from_image, picture_to_image
-from drcnet_cli.infer import Restorer, Tiling
-from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
-from drcnet_cli.runtimes import TORCH, Engine, check_backend, make_engine
+from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.restore.restorer import Restorer, Tiling
 from drcnet_cli.weights.fetch import resolve
 
 Array = NDArray[Any]

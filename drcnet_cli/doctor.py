@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from drcnet_cli import __version__, settings
+from drcnet_cli import settings
 from drcnet_cli.device import cpu_only_torch_beside_nvidia, has_fast_bfloat16
+from drcnet_cli.version import __version__
 from drcnet_cli.weights import fetch
 from drcnet_cli.weights.manifest import load_manifest
 

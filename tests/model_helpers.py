@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
 
 
 def network(seed: int = 0, **changes) -> DRCNet:

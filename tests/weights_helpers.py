@@ -16,10 +16,12 @@ ROOT = Path(__file__).parents[1]
 _SCRIPT = """
 import sys
 from pathlib import Path
-from drcnet_cli.weights import files, manifest
+from drcnet_cli.weights import manifest
+from drcnet_cli.weights import store as files
 manifest.PACKAGED_MANIFEST = Path(sys.argv.pop(1))
 files.BUNDLED_DIR = Path(sys.argv.pop(1))
-from drcnet_cli.cli import output, weights
+from drcnet_cli.cli import weights
+from drcnet_cli.cli import _output as output
 from drcnet_cli.errors import DrcnetError
 try:
     weights.app(prog_name="drcnet weights")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli import __version__, settings
+from drcnet_cli import settings
+from drcnet_cli.cli import _output as output
 from drcnet_cli.cli import (
     benchmark,
     compare,
@@ -17,12 +18,12 @@ from drcnet_cli.cli import (
     doctor,
     eval,
     export,
-    output,
     restore,
     train,
     weights,
 )
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
+from drcnet_cli.version import __version__
 
 app = typer.Typer(
     name="drcnet",

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json, print_line
+from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._output import note, print_json, print_line
 from drcnet_cli.cli.restore import choose_checkpoint
 
 if TYPE_CHECKING:
-    from drcnet_cli.benchmark import Benchmark
+    from drcnet_cli.restore.speed import Benchmark
 
 DEFAULT_TASK = "denoise"  # its checkpoint is part of the package
 
@@ -38,7 +38,7 @@ def benchmark(
     checkpoint = choose_checkpoint(task if named else DEFAULT_TASK, model, weights)
 
     from drcnet_cli.api import check_task, load_model
-    from drcnet_cli.benchmark import benchmark as measure
+    from drcnet_cli.restore.speed import benchmark as measure
 
     network = load_model(
         checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline

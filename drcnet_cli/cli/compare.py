@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli.options import JsonOption, QuietOption
-from drcnet_cli.cli.output import note, print_json, stderr_console, stdout_console
+from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli._output import note, print_json, stderr_console, stdout_console
 from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drcnet_cli.report.compare import Entry, Score
+    from drcnet_cli.evaluation.compare import Entry, Score
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
 
     Folders are matched by name. With --target both are scored against it, else A against B.
     """
-    from drcnet_cli.report.compare import match_entries, record
+    from drcnet_cli.evaluation.compare import match_entries, record
 
     paths = [path for path in (first, second, target) if path is not None]
     names = _labels(labels, paths)
@@ -73,7 +73,7 @@ def compare(
 
 
 def _labels(given: str | None, paths: "Sequence[Path]") -> tuple[str, ...]:
-    from drcnet_cli.report.compare import choose_labels
+    from drcnet_cli.evaluation.compare import choose_labels
 
     if given is None:
         return choose_labels(paths)
@@ -97,8 +97,8 @@ def _check_page(html: Path | None, open_page: bool) -> None:
 
 def _score(entries: "Sequence[Entry]", quiet: bool) -> "tuple[list[Score], list[DrcnetError]]":
     """Score with progress."""
-    from drcnet_cli.cli.progress import Bar
-    from drcnet_cli.report.compare import score_entries
+    from drcnet_cli.cli._progress import Bar
+    from drcnet_cli.evaluation.compare import score_entries
 
     with Bar(shown=not quiet and stderr_console().is_terminal) as progress:
         bar = progress.add_task("Comparing", total=len(entries))

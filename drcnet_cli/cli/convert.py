@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli.options import JsonOption
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli._options import JsonOption
+from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import UsageError
 
 
@@ -42,7 +42,7 @@ def convert(
 
     What a state dict does not hold is given by options; their defaults are the released code's.
     """
-    from drcnet_cli.model.convert import convert_file
+    from drcnet_cli.networks.drcnet.released import convert_file
 
     first, separator, last = filter_levels.partition(":")
     is_range = separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)

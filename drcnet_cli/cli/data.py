@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli.options import JsonOption, QuietOption
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED
 
 app = typer.Typer(help="Make training data ready.", no_args_is_help=True)
@@ -35,8 +35,8 @@ def prepare(
 
     For pairs, run it on both folders with the same sizes: the crops' names match again.
     """
-    from drcnet_cli.cli.progress import Bar
-    from drcnet_cli.data.crops import CropPlan, prepare_folder
+    from drcnet_cli.cli._progress import Bar
+    from drcnet_cli.train.crops import CropPlan, prepare_folder
 
     with Bar(shown=not quiet) as progress:
         bar = progress.add_task(source.name)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli.options import JsonOption, QuietOption
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED, UsageError
 from drcnet_cli.tasks import TASKS
 
@@ -66,7 +66,7 @@ def degrade(
 
 def choose_kind(task: str | None, kind: str | None) -> str:
     """Give the kind of degradation that --task and --kind mean; raises UsageError."""
-    from drcnet_cli.data.degrade import DEGRADATIONS, KINDS
+    from drcnet_cli.degrade import DEGRADATIONS, KINDS
 
     tasks = {name: name for name in TASKS} | {t.degradation: t.name for t in TASKS.values()}
     if task is not None and task not in tasks:
@@ -83,9 +83,9 @@ def _preview(
     source: Path | None, preview: Path, kind: str, streaks: Path | None, seed: int, quiet: bool
 ) -> None:
     """Write a contact sheet of a file, of some of a folder's pictures, or of drawn scenes."""
-    from drcnet_cli.data.degrade.folder import read_some, write_png
-    from drcnet_cli.data.degrade.sheet import contact_sheet, drawn_scenes
-    from drcnet_cli.data.synthetic import load_streaks
+    from drcnet_cli.degrade.folder import read_some, write_png
+    from drcnet_cli.degrade.preview import contact_sheet, drawn_scenes
+    from drcnet_cli.train.synthetic import load_streaks
 
     if source is None:
         photographs = drawn_scenes(_PREVIEW_ROWS, seed=seed)
@@ -108,9 +108,9 @@ def _make_pairs(
     as_json: bool,
 ) -> None:
     """Make pairs with progress; exit 1 if a picture failed."""
-    from drcnet_cli.cli.progress import Bar
-    from drcnet_cli.data.degrade.folder import make_pairs
-    from drcnet_cli.data.synthetic import load_streaks
+    from drcnet_cli.cli._progress import Bar
+    from drcnet_cli.degrade.folder import make_pairs
+    from drcnet_cli.train.synthetic import load_streaks
 
     layers = load_streaks(streaks) if streaks else ()
     with Bar(shown=not quiet) as progress:

@@ -2,8 +2,8 @@
 
 import typer
 
-from drcnet_cli.cli.options import JsonOption
-from drcnet_cli.cli.output import note, print_json
+from drcnet_cli.cli._options import JsonOption
+from drcnet_cli.cli._output import note, print_json
 
 
 def doctor(as_json: JsonOption = False) -> None:

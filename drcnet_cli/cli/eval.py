@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli import options
-from drcnet_cli.cli.eval_output import (
+from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._eval_output import (
     EvalProgress,
     Files,
     list_benchmarks,
     print_averages,
     print_evaluation,
 )
-from drcnet_cli.cli.eval_source import Source
-from drcnet_cli.cli.output import notifier
+from drcnet_cli.cli._eval_source import Source
+from drcnet_cli.cli._output import notifier
 from drcnet_cli.cli.restore import choose_checkpoint, parse_tiling
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError
 

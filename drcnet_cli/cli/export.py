@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli import options
-from drcnet_cli.cli.output import note, print_json, print_line
+from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._output import note, print_json, print_line
 from drcnet_cli.cli.restore import choose_checkpoint
+from drcnet_cli.engines import check_installed
 from drcnet_cli.errors import UsageError
-from drcnet_cli.runtimes import check_installed
 
 if TYPE_CHECKING:
-    from drcnet_cli.export.shape import Shape
+    from drcnet_cli.engines.shape import Shape
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
@@ -62,7 +62,7 @@ def export(
     check_installed(chosen)
 
     from drcnet_cli.api import check_task
-    from drcnet_cli.export.run import export as write
+    from drcnet_cli.engines.export import export as write
 
     done = write(
         checkpoint,
@@ -117,7 +117,7 @@ def _parse_shape(size: str, batch: str) -> "Shape":
             raise UsageError(f"{flag} cannot be {'x'.join(numbers)!r}.", f"Use {flag} any, {form}")
     if len(sides) > 2:
         raise UsageError(f"--size cannot be {size!r}.", "Use --size any, 256, 480x640")
-    from drcnet_cli.export.shape import Shape
+    from drcnet_cli.engines.shape import Shape
 
     height, width = (int(sides[0]), int(sides[-1])) if sides else (None, None)
     return Shape(None if batch == "any" else int(batch), height, width)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli import options
-from drcnet_cli.cli.output import end_unwritten, note, notifier, print_json
-from drcnet_cli.cli.restore_devices import check_devices, plan_run
-from drcnet_cli.cli.restore_report import (
+from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
+from drcnet_cli.cli._restore_devices import check_devices, plan_run
+from drcnet_cli.cli._restore_report import (
     check_report,
     print_jobs,
     print_plan,
@@ -21,9 +21,9 @@ from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from drcnet_cli.files import Plan
-    from drcnet_cli.infer import Restorer, Tiling
-    from drcnet_cli.restore import Outcome, Watch, WriteOptions
+    from drcnet_cli.files.plan import Plan
+    from drcnet_cli.restore.pipeline import Outcome, Watch, WriteOptions
+    from drcnet_cli.restore.restorer import Restorer, Tiling
 
 
 def restore(
@@ -101,7 +101,7 @@ def restore(
         _conclude(plan, [], None, checkpoint, report, quiet, as_json)
         return
 
-    from drcnet_cli.restore import WriteOptions
+    from drcnet_cli.restore.pipeline import WriteOptions
 
     tiling = parse_tiling(tile, overlap, batch)
     devices = check_devices(device, backend)
@@ -134,7 +134,7 @@ def choose_checkpoint(task: str | None, model: str | None, weights: Path | None)
 
 def parse_tiling(tile: str, overlap: int | None, batch: str) -> "Tiling":
     """Read --tile, --overlap and --batch; raise UsageError for what is no number."""
-    from drcnet_cli.infer import Tiling
+    from drcnet_cli.restore.restorer import Tiling
 
     sizes: list[int | None] = []
     for flag, text in (("--tile", tile), ("--batch", batch)):
@@ -146,7 +146,7 @@ def parse_tiling(tile: str, overlap: int | None, batch: str) -> "Tiling":
 
 def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
-    from drcnet_cli.files import plan_files
+    from drcnet_cli.files.plan import plan_files
     from drcnet_cli.imageio import format_for, format_suffix
 
     suffix = format_suffix(format) if format else None
@@ -165,7 +165,7 @@ def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool)
 
 def _plan_stream(paths: list[str], format: str | None, overwrite: bool, as_json: bool) -> "Plan":
     """Plan the one image that comes from standard input or goes to standard output."""
-    from drcnet_cli.files import Job, PassedOver, Plan
+    from drcnet_cli.files.plan import Job, PassedOver, Plan
     from drcnet_cli.imageio import format_for, parse_format
 
     if len(paths) != 2:
@@ -224,8 +224,8 @@ def _restore_plan(
     plan: "Plan", run: "Callable[[Watch], list[Outcome]]", quiet: bool, as_json: bool
 ) -> "list[Outcome]":
     """Run a plan with progress; exit 130 if interrupted."""
-    from drcnet_cli.cli.progress import RestoreProgress
-    from drcnet_cli.restore import Watch
+    from drcnet_cli.cli._progress import RestoreProgress
+    from drcnet_cli.restore.pipeline import Watch
 
     if as_json:
         print_jobs(plan.finished, "skipped", as_json)
@@ -266,7 +266,7 @@ def _restore_stream(
     plan: "Plan", restorer: "Restorer", written: "WriteOptions", quiet: bool, as_json: bool
 ) -> None:
     """Restore one image; raise what went wrong."""
-    from drcnet_cli.restore import restore_stream
+    from drcnet_cli.restore.pipeline import restore_stream
 
     try:
         outcome = restore_stream(plan.jobs[0], restorer, written)

@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from drcnet_cli.cli.output import note, print_json
-from drcnet_cli.cli.train_options import with_train_flags
+from drcnet_cli.cli._output import note, print_json
+from drcnet_cli.cli._train_options import with_train_flags
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.train.config import build_config
 
@@ -37,7 +37,7 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
         if error.name != "accelerate":
             raise
         raise UsageError("Training needs more packages.", "pip install 'drcnet[train]'") from error
-    from drcnet_cli.cli.train_progress import TrainProgress
+    from drcnet_cli.cli._train_progress import TrainProgress
 
     with TrainProgress(quiet) as progress:
         result = run(config, progress)

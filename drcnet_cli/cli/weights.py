@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli.options import HubRepoOption, JsonOption, OfflineOption, QuietOption
-from drcnet_cli.cli.output import note, print_json, stdout_console
+from drcnet_cli.cli._options import HubRepoOption, JsonOption, OfflineOption, QuietOption
+from drcnet_cli.cli._output import note, print_json, stdout_console
 from drcnet_cli.errors import EXIT_WEIGHTS, UsageError
 from drcnet_cli.weights import fetch
 from drcnet_cli.weights.manifest import load_manifest

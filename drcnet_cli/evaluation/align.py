@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from drcnet_cli.datasets.case import Array, Protocol
 from drcnet_cli.errors import UsageError
-from drcnet_cli.evaluation.case import Array, Protocol
 from drcnet_cli.metrics import ssim_map
 
 _ITERATIONS = 100

@@ -2,9 +2,9 @@
 
 import torch
 
+from drcnet_cli.datasets.case import Array
 from drcnet_cli.errors import UsageError
-from drcnet_cli.evaluation.case import Array
-from drcnet_cli.evaluation.run import Lpips
+from drcnet_cli.evaluation.score import Lpips
 
 
 def load_lpips(device: torch.device) -> Lpips:

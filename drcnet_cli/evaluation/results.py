@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from drcnet_cli.evaluation.case import Protocol
+from drcnet_cli.datasets.case import Protocol
 
 
 @dataclass(frozen=True)

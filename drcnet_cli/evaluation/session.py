@@ -6,25 +6,25 @@ from pathlib import Path
 
 import torch
 
-from drcnet_cli import __version__
 from drcnet_cli.api import check_task, load_model, make_restorer
-from drcnet_cli.device import dtype_name
-from drcnet_cli.errors import UsageError
-from drcnet_cli.evaluation.benchmarks import (
+from drcnet_cli.datasets.case import Protocol, Suite
+from drcnet_cli.datasets.suite import (
     Benchmark,
     available,
     benchmarks_named,
     find_suite,
     pairs_suite,
 )
-from drcnet_cli.evaluation.case import Protocol, Suite
+from drcnet_cli.device import dtype_name
+from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
-from drcnet_cli.evaluation.run import Lpips, Progress, score_suite
-from drcnet_cli.infer import Restorer, Tiling
+from drcnet_cli.evaluation.score import Lpips, Progress, score_suite
+from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
-from drcnet_cli.weights.files import describe_file
 from drcnet_cli.weights.manifest import load_manifest
+from drcnet_cli.weights.store import describe_file
 
 PUBLISHED_TILE = 256  # of the released DRCNet code's evaluations
 # How pairs of one's own are scored: as published for the task's best-known set.

@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from drcnet_cli import __version__
-from drcnet_cli.atomic import atomic_write
+from drcnet_cli.datasets.case import Array, Case, Suite
+from drcnet_cli.datasets.suite import Benchmark
 from drcnet_cli.errors import UsageError
-from drcnet_cli.evaluation.benchmarks import Benchmark
-from drcnet_cli.evaluation.case import Array, Case, Suite
+from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.version import __version__
 
 Restore = Callable[[Array], Array]
 Progress = Callable[[int, int], None]

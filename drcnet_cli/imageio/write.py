@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from drcnet_cli.atomic import atomic_write, refusal
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
+from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
 from drcnet_cli.imageio.picture import Metadata, Picture, rescale

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from drcnet_cli import __version__
 from drcnet_cli.errors import DrcnetError
+from drcnet_cli.evaluation.compare import Quality, Score, gain, mean_qualities
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Table
-from drcnet_cli.report.compare import Quality, Score, gain, mean_qualities
 from drcnet_cli.report.markup import number
 from drcnet_cli.report.pictures import read_for_display
+from drcnet_cli.version import __version__
 
 METRICS = "PSNR of RGB, SSIM of RGB (valid), both of 8 bits"
 

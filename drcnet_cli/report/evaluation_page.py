@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from drcnet_cli.evaluation.results import Evaluation, ImageScore
-from drcnet_cli.evaluation.run import restored_as_scored, to_bytes
+from drcnet_cli.evaluation.score import restored_as_scored, to_bytes
 from drcnet_cli.evaluation.session import Evaluator, Measurement
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
-from drcnet_cli.report.scores import (
+from drcnet_cli.report.tables import (
     HEADER,
     HEADER_NOTE,
     OVERVIEW,

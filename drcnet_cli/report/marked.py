@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from drcnet_cli.atomic import atomic_write
+from drcnet_cli.files.atomic import atomic_write
 
 BEGIN, END = "<!-- drcnet eval: begin -->", "<!-- drcnet eval: end -->"
 

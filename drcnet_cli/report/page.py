@@ -12,12 +12,12 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from drcnet_cli import __version__
-from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import ReportError, UsageError
+from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
 from drcnet_cli.report.drawing import draw
 from drcnet_cli.report.markup import isolated, text
+from drcnet_cli.version import __version__
 
 __all__ = [
     "Block",

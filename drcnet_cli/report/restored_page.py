@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.files import Job
+from drcnet_cli.files.plan import Job
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
 from drcnet_cli.report.compare_page import choose_evenly
 from drcnet_cli.report.pictures import read_for_display

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from drcnet_cli.data.sampling import Source
 from drcnet_cli.errors import DrcnetError
+from drcnet_cli.train.samples import Source
 
 Request = tuple[int, int]  # sample number, patch side
 

@@ -14,13 +14,13 @@ from drcnet_cli.device import dtype_name
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.data import TrainingData, open_data
 from drcnet_cli.train.interruption import Interruption
-from drcnet_cli.train.journal import Journal, Listener, Silence, Snapshot
+from drcnet_cli.train.log import Journal, Listener, Silence, Snapshot
 from drcnet_cli.train.meter import Meter
 from drcnet_cli.train.objective import Objective
-from drcnet_cli.train.run import Run, open_run
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
-from drcnet_cli.train.sources import TrainingData, open_data
+from drcnet_cli.train.setup import Run, open_run
 from drcnet_cli.train.state import torch_seed
 from drcnet_cli.train.threads import Threads
 from drcnet_cli.train.validate import input_psnr, mean_psnr

@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import CheckpointFormatError, brief
-from drcnet_cli.model.tensors import dump_tensors
+from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.networks.tensors import dump_tensors
 
 STATE_NAME = "state.safetensors"
 PREVIOUS_NAME = "state.previous.safetensors"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError, brief
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
 from drcnet_cli.train.muon import is_matrix
 from drcnet_cli.train.state import Progress, State
 

@@ -12,7 +12,7 @@ from types import TracebackType
 import torch
 
 from drcnet_cli import settings
-from drcnet_cli.train.run import Run
+from drcnet_cli.train.setup import Run
 
 _GAIN = 0.9  # fewer threads must take less than this share of the time
 _IMAGES = 2

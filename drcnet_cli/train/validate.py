@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from drcnet_cli.data.sampling import Sample
-from drcnet_cli.infer import Restorer
 from drcnet_cli.metrics import psnr
-from drcnet_cli.model.checkpoint import CheckpointInfo
+from drcnet_cli.networks.checkpoint import CheckpointInfo
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.train.samples import Sample
 
 
 def mean_psnr(

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from drcnet_cli import settings
-from drcnet_cli.atomic import atomic_write
 from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError, brief
-from drcnet_cli.model.pickled import read_state_dict
-from drcnet_cli.model.tensors import dump_tensors
+from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.networks.pth import read_state_dict
+from drcnet_cli.networks.tensors import dump_tensors
 
 # Published by torchvision; the name carries the first digits of the file's sha256.
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"

@@ -1,6 +1,6 @@
 """The model card: the README.md that a hub repository shows for the manifest's checkpoints."""
 
-from drcnet_cli import __version__
+from drcnet_cli.version import __version__
 from drcnet_cli.weights.manifest import Checkpoint, Manifest
 
 _HEAD = f"""---

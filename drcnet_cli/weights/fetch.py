@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from drcnet_cli import settings
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.tasks import TASKS
-from drcnet_cli.weights.files import (
+from drcnet_cli.weights.manifest import (
+    Checkpoint,
+    HubSource,
+    Manifest,
+    load_manifest,
+)
+from drcnet_cli.weights.store import (
     bundled_path,
     cache_refused,
     cached_path,
@@ -21,12 +27,6 @@ from drcnet_cli.weights.files import (
     is_intact,
     manual_hint,
     place_copy,
-)
-from drcnet_cli.weights.manifest import (
-    Checkpoint,
-    HubSource,
-    Manifest,
-    load_manifest,
 )
 
 if TYPE_CHECKING:

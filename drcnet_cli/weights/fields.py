@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from drcnet_cli.errors import WeightsError, brief
-from drcnet_cli.obeyed import is_obeyed
+from drcnet_cli.text import is_obeyed
 
 _LONGEST_TEXT = 10_000
 _LAYOUT = str.maketrans("", "", "\t\n")  # what texts may hold of all that is obeyed

@@ -25,15 +25,9 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from drcnet_cli import __version__, settings
+from drcnet_cli import settings
 from drcnet_cli.errors import DrcnetError, HashMismatchError
-from drcnet_cli.weights.files import (
-    cache_refused,
-    cached_path,
-    check_content,
-    is_intact,
-    manual_hint,
-)
+from drcnet_cli.version import __version__
 from drcnet_cli.weights.hub_errors import (
     HUB_ERRORS,
     explain,
@@ -43,6 +37,13 @@ from drcnet_cli.weights.hub_errors import (
     root_cause,
 )
 from drcnet_cli.weights.manifest import Checkpoint, HubSource
+from drcnet_cli.weights.store import (
+    cache_refused,
+    cached_path,
+    check_content,
+    is_intact,
+    manual_hint,
+)
 from drcnet_cli.weights.transfer import (
     SlowError,
     check_address,

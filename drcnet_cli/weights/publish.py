@@ -9,10 +9,9 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from drcnet_cli import __version__
 from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.version import __version__
 from drcnet_cli.weights.card import model_card
-from drcnet_cli.weights.files import bundled_path, cached_path, is_intact
 from drcnet_cli.weights.hub import Progress
 from drcnet_cli.weights.hub_errors import HUB_ERRORS, explain, root_cause
 from drcnet_cli.weights.manifest import (
@@ -22,6 +21,7 @@ from drcnet_cli.weights.manifest import (
     Manifest,
     load_manifest,
 )
+from drcnet_cli.weights.store import bundled_path, cached_path, is_intact
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,15 @@ from safetensors.torch import load_file, save_file
 
 from drcnet_cli import settings
 from drcnet_cli.errors import DrcnetError, ImageError
-from drcnet_cli.infer import Restorer
-from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.model.convert import convert_file
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet.released import convert_file
+from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.train.state import Progress, State, load_state, save_state
 from drcnet_cli.train.state_check import check_state
 from drcnet_cli.train.vgg import load_vgg
-from drcnet_cli.weights.files import BUNDLED_DIR, bundled_path, cached_path
 from drcnet_cli.weights.manifest import load_manifest
+from drcnet_cli.weights.store import BUNDLED_DIR, bundled_path, cached_path
 from tests.campaign import hostile_files as hostile
 
 ROOT = Path(__file__).parents[2]

@@ -22,12 +22,12 @@ from PIL import Image
 from torch import nn
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.files import plan_files
+from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import Picture, read_picture
-from drcnet_cli.infer import Restorer, Tiling
-from drcnet_cli.model.checkpoint import CheckpointInfo
-from drcnet_cli.model.drcnet import DRCNetConfig
-from drcnet_cli.restore import WriteOptions, restore_files
+from drcnet_cli.networks.checkpoint import CheckpointInfo
+from drcnet_cli.networks.drcnet.network import DRCNetConfig
+from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.restorer import Restorer, Tiling
 
 SLOW = 10.0  # seconds of a processor that reading one file may take
 _FILL = -6  # M_PERTURB of malloc.h: what freed and fresh memory is filled with

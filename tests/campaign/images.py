@@ -31,8 +31,8 @@ settings.share_processors()
 import torch  # noqa: E402
 
 from drcnet_cli.api import load_model, make_restorer  # noqa: E402
-from drcnet_cli.model.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig  # noqa: E402
 from tests.campaign.image_checks import (  # noqa: E402
     check_outputs,
     digests,

@@ -25,13 +25,17 @@ from tests.campaign.mutants import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 # Module -> the tests that must notice.
 TESTS = {
-    "drcnet_cli.tiling": ["test_tiling.py"],
+    "drcnet_cli.restore.tiling": ["restore/test_tiling.py"],
     "drcnet_cli.metrics": ["test_metrics.py"],
-    "drcnet_cli.files": ["test_files.py"],
-    "drcnet_cli.weights.manifest": ["test_weights_manifest.py", "test_hostile_manifests.py"],
+    "drcnet_cli.files.plan": ["files/test_plan.py"],
+    "drcnet_cli.weights.manifest": [
+        "weights/test_manifest.py",
+        "weights/test_hostile_manifests.py",
+    ],
 }
 _HEAVY = ["torch", "numpy", "cv2", "PIL.Image", "pytest", "hypothesis", "safetensors.torch",
-          "jsonschema", "typer.testing", "rich.console", "drcnet_cli.model.checkpoint"]  # fmt: skip
+          "jsonschema", "typer.testing", "rich.console",
+          "drcnet_cli.networks.checkpoint"]  # fmt: skip
 
 
 class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -90,10 +90,10 @@ def start_forked(command: list[str], environment: dict[str, str], folder: Path) 
     from PIL import Image
 
     import drcnet_cli.api
+    import drcnet_cli.cli._train_progress
     import drcnet_cli.cli.app
-    import drcnet_cli.cli.train_progress
-    import drcnet_cli.model.convert
-    import drcnet_cli.restore
+    import drcnet_cli.networks.drcnet.released
+    import drcnet_cli.restore.pipeline
     import drcnet_cli.train.loop  # noqa: F401
 
     Image.init()

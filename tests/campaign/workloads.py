@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.model.convert import _rename, read_released
-from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
+from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet.released import _rename, read_released
 from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state
 from tests import weights_helpers
 from tests.campaign.processes import Process, start_forked, start_fresh

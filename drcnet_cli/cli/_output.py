@@ -1,0 +1,133 @@
+"""Where output goes: data to stdout, progress, notes and errors to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from drcnet_cli import settings
+from drcnet_cli.errors import EXIT_UNREAD, DrcnetError
+from drcnet_cli.text import is_obeyed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def stdout_console() -> "Console":
+    """Give a console for tables on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def stderr_console() -> "Console":
+    """Give a console for progress and notes on standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - JSON holds anything
+    """Write one JSON value as one line on standard output, at once."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a name that is no text, or a console that lacks its letters
+        text = json.dumps(value)
+    _write_line(sys.stdout, text)
+
+
+def print_line(*fields: str) -> None:
+    """Write one line of data on standard output, fields parted by tabs, each `printable`."""
+    _write_line(sys.stdout, "\t".join(map(printable, fields)))
+
+
+def note(text: str) -> None:
+    """Write one line on standard error, all of it `printable`."""
+    _write_line(sys.stderr, printable(text))
+
+
+def notifier(quiet: bool) -> Callable[[str], None]:
+    """Give what writes a library's remarks as notes, or nothing where they are not wanted."""
+    return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey rather than show, as a file's name may hold it.
+
+    Control characters, line ends, bytes that are no text, and marks that turn the direction of
+    reading around. Everything else stays, joiners of emoji and of many scripts included.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if is_obeyed(character) else character
+        for character in text
+    )
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as error:
+        end_unwritten(stream, error)
+
+
+def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
+    """End because a standard stream takes no more: quietly where its reader (`| head`) has gone.
+
+    Raises DrcnetError where standard output cannot be written otherwise, as on a full disk.
+    """
+    _silence(stream)
+    if stream is sys.stderr or isinstance(error, BrokenPipeError):
+        sys.exit(EXIT_UNREAD)
+    raise unwritten(error) from error
+
+
+def open_streams() -> None:
+    """Give what was started without them (`2>&-`) standard streams that lead nowhere.
+
+    Else the first files opened would take their numbers, and get what C libraries say.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # standard error is the last
+        os.set_inheritable(descriptor, True)
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def unwritten(error: OSError) -> DrcnetError:
+    """Turn what no command expected, such as results sent to a full disk, into a sentence."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return DrcnetError(f"{error.filename}: {reason}.")
+    _silence(sys.stdout)
+    return DrcnetError(
+        f"The output cannot be written: {reason}.", "Make room, or send it elsewhere."
+    )
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream end in the null device: what is left to flush at the end would fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, stream.fileno())
+    finally:
+        os.close(null)
+
+
+def fail(error: DrcnetError) -> NoReturn:
+    """Print an error the one way that errors are printed, and end with its exit code."""
+    if settings.debug():
+        raise error
+    note(f"Error: {error.message}")
+    if error.hint:
+        note(f"Hint: {error.hint}")
+    sys.exit(error.exit_code)

@@ -1,1 +1,0 @@
-"""Training data: pairs of images on disk, and degradations made on the fly."""

@@ -1,0 +1,1 @@
+"""Data sets on disk, for training and for evaluation."""

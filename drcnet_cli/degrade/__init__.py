@@ -1,0 +1,58 @@
+"""Synthetic rain, noise and blur: pure functions of an image, parameters and a random generator.
+
+`degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds. The same
+generator state gives the same bits. For ranges of your own, call the functions of `noise`,
+`camera`, `rain` and `blur` with their parameter dataclasses.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from drcnet_cli.degrade import blur
+from drcnet_cli.degrade.base import Array, Degraded, Streaks
+from drcnet_cli.degrade.blur import add_blur
+from drcnet_cli.degrade.camera import add_camera_noise
+from drcnet_cli.degrade.noise import add_gaussian_noise, add_noise
+from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
+
+__all__ = ["DEGRADATIONS", "KINDS", "Degradation", "Degraded", "Streaks", "degrade"]
+
+
+class Degradation(Protocol):
+    """One kind: degrades an image with random numbers; only rain makes use of `streaks`."""
+
+    def __call__(
+        self, image: Array, rng: np.random.Generator, streaks: Streaks = (), /
+    ) -> Degraded:
+        """Give the pair."""
+        ...
+
+
+DEGRADATIONS: dict[str, Degradation] = {
+    "noise": lambda image, rng, streaks=(): add_noise(image, rng),
+    "gaussian": lambda image, rng, streaks=(): add_gaussian_noise(image, rng),
+    "camera": lambda image, rng, streaks=(): add_camera_noise(image, rng),
+    "rain": add_mixed_rain,
+    "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),
+    "rain-heavy": lambda image, rng, streaks=(): add_rain(image, rng, HEAVY, streaks),
+    "blur": lambda image, rng, streaks=(): add_blur(image, rng),
+    "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
+    "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+}
+
+# The first kind of each task is its mix, and the default.
+KINDS: dict[str, tuple[str, ...]] = {
+    "derain": ("rain", "rain-light", "rain-heavy"),
+    "denoise": ("noise", "gaussian", "camera"),
+    "deblur": ("blur", "blur-light", "blur-heavy"),
+}
+
+
+def degrade(image: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()) -> Degraded:
+    """Degrade an image, float32 RGB 3 x H x W in [0, 1], in one of the ways of `DEGRADATIONS`.
+
+    Both results have its shape; `degraded` holds whole 255ths except for Gaussian noise. `streaks`:
+    rendered rain layers (uint8, H x W) that rain draws a part of its layers from.
+    """
+    return DEGRADATIONS[kind](image, rng, streaks)

@@ -1,0 +1,156 @@
+"""Pairs on disk: each picture of a folder, degraded (lq/NAME.png) and clean (gt/NAME.png)."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drcnet_cli.degrade import Streaks, degrade
+from drcnet_cli.degrade.base import Array
+from drcnet_cli.errors import ImageError, StorageError, UsageError
+from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.train.cache import find_pictures, read_rgb8
+
+
+@dataclass(frozen=True)
+class MadePairs:
+    """What was done: pairs written, pairs that were there already, pictures that failed."""
+
+    written: int
+    skipped: int
+    failed: tuple[ImageError, ...]
+
+
+def rng_for(seed: int, name: str) -> np.random.Generator:
+    """Give the random numbers of one picture, by its name below the input folder (POSIX style).
+
+    They depend neither on the order nor on the number of the pictures.
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return np.random.default_rng((seed, int.from_bytes(digest[:8], "little")))
+
+
+def make_pairs(
+    source: Path,
+    destination: Path,
+    kind: str,
+    *,
+    seed: int,
+    streaks: Streaks = (),
+    overwrite: bool = False,
+    on_picture: Callable[[int, int], None] = lambda done, total: None,
+) -> MadePairs:
+    """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
+
+    Pairs that exist are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures
+    are left out and reported; a full disk ends the run, as the last of `failed`. `on_picture` gets
+    the number done and the total. 8 bits, RGB. Raises UsageError before any work starts.
+    """
+    places = _places(source, destination)
+    written, skipped, failed = 0, 0, []
+    for done, (path, place) in enumerate(places.items(), 1):
+        lq, gt = destination / "lq" / place, destination / "gt" / place
+        if lq.exists() and gt.exists() and not overwrite:
+            skipped += 1
+        else:
+            rng = rng_for(seed, path.relative_to(source).as_posix())
+            try:
+                _make_pair(path, (lq, gt), kind, rng, streaks)
+                written += 1
+            except ImageError as error:
+                failed.append(error)
+                if isinstance(error, StorageError):
+                    break
+        on_picture(done, len(places))
+    return MadePairs(written, skipped, tuple(failed))
+
+
+def _places(source: Path, destination: Path) -> dict[Path, Path]:
+    """Give each picture's place below lq and gt; raises UsageError for an impossible call."""
+    if not source.is_dir():
+        raise UsageError(
+            f"There is no folder {source}.", "drcnet degrade --task rain IN_DIR OUT_DIR"
+        )
+    if destination.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"{destination} lies within {source}: its pictures would be degraded again.",
+            "Give a folder elsewhere.",
+        )
+    if destination.exists() and not destination.is_dir():
+        raise UsageError(f"{destination} is a file.", "Name a folder; it is created if missing.")
+    places = {path: path.relative_to(source).with_suffix(".png") for path in find_pictures(source)}
+    if not places:
+        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
+    # Compared without case: some file systems would write one over the other.
+    counts = Counter(str(place).casefold() for place in places.values())
+    for path, place in places.items():
+        if counts[str(place).casefold()] > 1:
+            raise UsageError(
+                f"{path} and another picture would both be written to {place}.", "Rename one."
+            )
+    return places
+
+
+def degrade_pixels(
+    pixels: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()
+) -> tuple[Array, Array]:
+    """Degrade one picture; give the degraded and the clean one as they are saved.
+
+    H x W x 3 uint8 all three; what is clean may differ from `pixels`, as where noise is removed.
+    """
+    image = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+    pair = degrade(image, kind, rng, streaks)
+    return _to_bytes(pair.degraded), _to_bytes(pair.clean)
+
+
+def _to_bytes(image: Array) -> Array:
+    """Give H x W x 3 uint8 of 3 x H x W in [0, 1]."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _make_pair(
+    path: Path,
+    targets: tuple[Path, Path],
+    kind: str,
+    rng: np.random.Generator,
+    streaks: Streaks,
+) -> None:
+    """Degrade one picture and write both results; raises ImageError naming the file."""
+    for target, result in zip(
+        targets, degrade_pixels(read_rgb8(path), kind, rng, streaks), strict=True
+    ):
+        write_png(target, result)
+
+
+def read_some(source: Path, count: int, *, seed: int) -> list[Array]:
+    """Read a picture, or `count` random ones of a folder: H x W x 3, uint8.
+
+    Raises UsageError where there is none, ImageError for a damaged one.
+    """
+    if source.is_file():
+        return [read_rgb8(source)]
+    paths = find_pictures(source) if source.is_dir() else []
+    if not paths:
+        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
+    order = np.random.default_rng(seed).permutation(len(paths))[:count]
+    return [read_rgb8(paths[number]) for number in sorted(order)]
+
+
+def write_png(path: Path, image: Array) -> None:
+    """Write 3 x H x W in [0, 1], or H x W x 3 uint8, as an 8-bit PNG, whole or not at all.
+
+    Raises ImageError, or StorageError where no other file could be written either.
+    """
+    if image.dtype != np.uint8:
+        image = _to_bytes(image)
+    try:
+        with atomic_write(path) as temporary:
+            # Level 1 is a few per cent larger than the best and many times as fast.
+            content = Image.fromarray(np.ascontiguousarray(image))
+            content.save(temporary, format="PNG", compress_level=1)
+    except OSError as error:
+        raise refusal(path, error) from error

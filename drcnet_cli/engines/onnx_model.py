@@ -1,0 +1,92 @@
+"""A network as one ONNX model: its graph, what it accepts, and where it came from."""
+
+from onnx import ModelProto, TensorProto, checker, defs, helper
+
+from drcnet_cli.engines.shape import Shape
+from drcnet_cli.errors import UsageError
+from drcnet_cli.networks.checkpoint import METADATA_KEY, CheckpointInfo
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.networks.drcnet.onnx import DRCNetGraph
+from drcnet_cli.networks.graph import GraphWriter
+from drcnet_cli.version import __version__
+
+INPUT, OUTPUT = "image", "restored"
+OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an input
+MOST_BYTES = 2**31 - 2**24  # protobuf's limit, less what is no weight
+
+
+def build_onnx(
+    network: DRCNet,
+    info: CheckpointInfo,
+    *,
+    shape: Shape | None = None,
+    opset: int = OLDEST_OPSET,
+    half: bool = False,
+    sha256: str = "",
+) -> ModelProto:
+    """Give the network as a model: `image` in, N x 3 x H x W float32 in 0..1, `restored` out.
+
+    Height and width must be multiples of the configuration's `multiple`; the result is not clipped.
+    `half`: weights are stored as float16. `sha256`: the checkpoint's, for the metadata.
+
+    Raises UsageError for a shape or an operator set that cannot be used, and for a network that is
+    too large for one file.
+    """
+    shape = shape or Shape()
+    shape.check(network.config.multiple)
+    _check_opset(opset)
+    _check_size(network, half)
+    writer = GraphWriter(half=half)
+    DRCNetGraph(writer).network(network, INPUT, OUTPUT)
+    sides = [shape.batch or "batch", 3, shape.height or "height", shape.width or "width"]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name in (INPUT, OUTPUT)
+    ]
+    graph = helper.make_graph(writer.nodes, "drcnet", values[:1], values[1:], writer.initializers)
+    imports = [helper.make_opsetid("", opset)]
+    model = helper.make_model(
+        graph,
+        opset_imports=imports,
+        ir_version=helper.find_min_ir_version_for(imports),
+        producer_name="drcnet",
+        producer_version=__version__,
+        doc_string=f"DRCNet {info.task or ''}: {info.name}".strip(),
+    )
+    helper.set_model_props(model, metadata(info, sha256))
+    checker.check_model(model)
+    return model
+
+
+def metadata(info: CheckpointInfo, sha256: str = "") -> dict[str, str]:
+    """Say what a file is, as texts; `drcnet` holds the checkpoint's whole description."""
+    return {
+        METADATA_KEY: info.to_json(),
+        "name": info.name,
+        "task": info.task or "",
+        "licence": str(info.provenance.get("licence", "")),
+        "training_patch": str(info.training_patch or ""),
+        "multiple": str(info.config.multiple),
+        "layout": "NCHW, RGB",
+        "value_range": "0..1, the result to be clipped to it",
+        "checkpoint_sha256": sha256,
+        "version": __version__,
+    }
+
+
+def _check_opset(opset: int) -> None:
+    newest = defs.onnx_opset_version()
+    if not OLDEST_OPSET <= opset <= newest:
+        raise UsageError(
+            f"Operator set {opset} cannot be used: this onnx and drcnet write {OLDEST_OPSET} to "
+            f"{newest}.",
+            f"Use --opset {OLDEST_OPSET}",
+        )
+
+
+def _check_size(network: DRCNet, half: bool) -> None:
+    size = sum(values.numel() for values in network.parameters()) * (2 if half else 4)
+    if size > MOST_BYTES:
+        raise UsageError(
+            f"The network's weights take {size / 2**30:.1f} GiB, more than one ONNX file may hold.",
+            "Use --half" if not half else "Export a network of a smaller width",
+        )

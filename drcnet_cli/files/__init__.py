@@ -1,0 +1,1 @@
+"""Files: written whole or not at all, found below what a user names, and planned."""

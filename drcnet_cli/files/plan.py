@@ -1,0 +1,262 @@
+"""What a run reads and writes: the tree mirrored, clashes found, skip or overwrite decided.
+
+Pure planning: folders are listed, no image is opened, nothing is written.
+"""
+
+import os
+import stat
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drcnet_cli.errors import UsageError
+from drcnet_cli.files.discover import Discovery, Found, IsImage, PassedOver, discover
+
+__all__ = ["Job", "PassedOver", "Plan", "plan_files"]
+
+# File systems of macOS and Windows usually take names that differ in case, and macOS's those that
+# differ in Unicode composition, for one file. There the stricter comparison is the safe one.
+_FOLDS_NAMES = sys.platform in {"darwin", "win32"}
+# ext4, XFS, Btrfs, APFS and NTFS; the last two count characters, not bytes.
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to restore; both paths as the user would recognise them."""
+
+    source: Path
+    destination: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, in the order of the inputs and naturally sorted within them.
+
+    `finished` are left out of `jobs` because their output exists. `unreadable` are folders that
+    could not be listed: failures, which the run should report.
+    """
+
+    jobs: tuple[Job, ...]
+    finished: tuple[Job, ...]
+    passed_over: PassedOver
+    unreadable: tuple[Path, ...]
+
+
+def plan_files(
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
+    *,
+    overwrite: bool = False,
+    in_place: bool = False,
+    suffix: str | None = None,
+    is_image: IsImage | None = None,
+) -> Plan:
+    """Decide which files are read and where each result goes.
+
+    A lone file goes to the output's name, or into it if that is a folder or ends with a slash.
+    Everything else goes into the output folder: a lone folder's tree is mirrored there, a folder
+    among several inputs below its own name, a pattern's matches as they lie below its fixed part.
+    `suffix` (`.png`) replaces the extension of what goes into a folder. `output` is None exactly
+    when `in_place`, which makes every destination its source and nothing finished.
+
+    An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
+    so it is whole. A plan may be empty. `is_image` recognises image names, by default those that
+    `drcnet_cli.imageio` reads.
+
+    Raises `UsageError` before any work: inputs that are missing or impossible, two inputs with one
+    output, outputs that are inputs or folders or have too long a name.
+    """
+    names = [os.fspath(item) for item in inputs]
+    target = None if output is None else os.fspath(output)
+    _check_call(names, target, in_place, suffix)
+    is_image = is_image or _default_is_image()
+    found = discover(names, is_image, target)
+    if target is None:
+        jobs, finished = _in_place(found.images), []
+    else:
+        jobs = _drop_duplicates(_assign(found, target, suffix, is_image))
+        _check_lengths(jobs)
+        jobs, finished = _split_finished(jobs, overwrite)
+    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable)
+
+
+def _default_is_image() -> IsImage:
+    # Imported late: planning and its tests need no image library.
+    from drcnet_cli.imageio import is_image_name
+
+    return is_image_name
+
+
+def _check_call(
+    inputs: Sequence[str], output: str | None, in_place: bool, suffix: str | None
+) -> None:
+    """Refuse combinations that mean nothing, or that only a stream could satisfy."""
+    if not inputs:
+        raise UsageError("No input is given.", "Name a file, a folder, or - for standard input.")
+    if "-" in inputs and len(inputs) > 1:
+        raise UsageError(
+            "Standard input (-) cannot be combined with other inputs.",
+            "Give - alone; a file of that name is ./-",
+        )
+    if output == "-":
+        raise UsageError(
+            "Standard output (-) takes one image and one image only.",
+            "Name one input file, or give an output folder.",
+        )
+    if in_place and output is not None:
+        raise UsageError(
+            f"--in-place replaces the inputs, so the output {output} has no use.",
+            "Leave out either.",
+        )
+    if in_place and suffix is not None:
+        raise UsageError(
+            "--in-place keeps each file's name, so its format cannot change.",
+            "Leave out --format, or give an output folder instead of --in-place.",
+        )
+    if not in_place and not output:
+        raise UsageError(
+            "No output is given.", "Name a file or a folder, or give --in-place to replace inputs."
+        )
+
+
+def _in_place(images: Iterable[Found]) -> list[Job]:
+    """Replace every image once, though several links may lead to it."""
+    unique: dict[str, Path] = {}
+    for image in images:
+        unique.setdefault(os.path.realpath(image.source), image.source)
+    return [Job(path, path) for path in unique.values()]
+
+
+def _assign(found: Discovery, output: str, suffix: str | None, is_image: IsImage) -> list[Job]:
+    """Give each image its destination."""
+    if not _goes_into_folder(found, output, is_image):
+        return [Job(image.source, Path(output)) for image in found.images]
+    jobs, folder = [], Path(output)
+    for image in found.images:
+        place = image.place
+        if suffix is not None:
+            # An unknown ending, as in `scan.0001`, is a part of the name.
+            stem = place.stem if is_image(place) else place.name
+            place = place.with_name(f"{stem}.{suffix.removeprefix('.')}")
+        jobs.append(Job(image.source, folder / place))
+    return jobs
+
+
+def _goes_into_folder(found: Discovery, output: str, is_image: IsImage) -> bool:
+    """Tell whether results go into `output` or to it; refuse what cannot hold them."""
+    exists, is_folder = os.path.lexists(output), Path(output).is_dir()
+    ends_open = output.endswith(("/", os.sep))
+    names_image = not is_folder and not ends_open and is_image(Path(output))
+    if found.lone_file or (found.lone_match and names_image):
+        return is_folder or ends_open
+    if (exists and not is_folder) or names_image:
+        what = "exists and is a file" if exists else "has an image file's name"
+        raise UsageError(
+            f"The output {output} {what}, but a folder or several files go into a folder.",
+            "The last argument is the output: name a folder, which is created if missing.",
+        )
+    return True
+
+
+def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
+    """Keep one job for an input that is given twice; refuse two inputs with one output."""
+    kept: dict[str, Job] = {}
+    clashes: list[tuple[Job, Job]] = []
+    for job in jobs:
+        first = kept.setdefault(_key(job.destination), job)
+        if first is not job and not _same_file(first.source, job.source):
+            clashes.append((first, job))
+    if clashes:
+        first, second = clashes[0]
+        more = f" (and {len(clashes) - 1} more such)" if len(clashes) > 1 else ""
+        raise UsageError(
+            f"{first.source} and {second.source} would both be written to "
+            f"{first.destination}{more}.",
+            "Rename one of them, or leave out --format."
+            if first.source.parent == second.source.parent
+            else "Give the folder above both, so that its tree is mirrored.",
+        )
+    return list(kept.values())
+
+
+def _key(path: Path) -> str:
+    """Give what two paths share if they name one file."""
+    text = os.fspath(path)
+    return unicodedata.normalize("NFC", text).casefold() if _FOLDS_NAMES else text
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first == second or first.samefile(second)
+    except OSError:
+        return False
+
+
+def _split_finished(jobs: Sequence[Job], overwrite: bool) -> tuple[list[Job], list[Job]]:
+    """Part the jobs into those to do and those whose output is there already."""
+    existing = {job: status for job in jobs if (status := _status(job.destination)) is not None}
+    if existing:
+        _refuse_inputs_as_outputs(jobs, existing)
+    todo, finished = [], []
+    for job in jobs:
+        status = existing.get(job)
+        done = status is not None and status.st_size > 0 and not overwrite
+        (finished if done else todo).append(job)
+    return todo, finished
+
+
+def _check_lengths(jobs: Iterable[Job]) -> None:
+    """Raise `UsageError` if a new extension makes a name longer than file systems allow."""
+    names = [job.destination.name for job in jobs]
+    if not _FOLDS_NAMES:
+        names = [name for name in names if len(os.fsencode(name)) > _LONGEST_NAME]
+    else:
+        names = [name for name in names if len(name) > _LONGEST_NAME]
+    if names:
+        more = f" (and {len(names) - 1} more such)" if len(names) > 1 else ""
+        raise UsageError(
+            f"The output's name would be longer than {_LONGEST_NAME} bytes: {names[0]}{more}.",
+            "Shorten the name, or leave out --format.",
+        )
+
+
+def _status(destination: Path) -> os.stat_result | None:
+    """Give the status of what lies at a destination; refuse what no image can be written to."""
+    try:
+        status = destination.stat()
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise UsageError(
+            f"{destination} cannot be written: a part of its path is a file, not a folder.",
+            "Move that file, or give another output folder.",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{destination} cannot be written: {error.strerror}.", "Give another output."
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise UsageError(f"The output {destination} is {what}.", "Move it, or give another output.")
+    return status
+
+
+def _refuse_inputs_as_outputs(jobs: Sequence[Job], existing: dict[Job, os.stat_result]) -> None:
+    """Raise `UsageError` if a result would replace any input, whatever link leads to it."""
+    sources: dict[tuple[int, int], Path] = {}
+    for job in jobs:
+        try:
+            status = job.source.stat()
+        except OSError:  # gone since it was listed; reading it will say so
+            continue
+        sources[status.st_dev, status.st_ino] = job.source
+    for job, status in existing.items():
+        source = sources.get((status.st_dev, status.st_ino))
+        if source is not None:
+            raise UsageError(
+                f"The output {job.destination} is the input {source}.",
+                "Give another output, or --in-place alone to replace the inputs.",
+            )

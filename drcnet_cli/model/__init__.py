@@ -1,1 +1,0 @@
-"""The network, its building blocks and its checkpoints."""

@@ -1,0 +1,206 @@
+"""Checkpoints: one safetensors file holds the weights, the configuration and where they came from.
+
+The safetensors metadata has one key, `drcnet`, with this JSON object:
+
+    {"format": 1, "arch": "drcnet", "name": "drcnet-s-denoise", "task": "denoise",
+     "config": {...DRCNetConfig...}, "training_patch": 64, "provenance": {...anything...}}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.tensors import dump_tensors
+
+FORMAT = 1
+METADATA_KEY = "drcnet"
+_LONGEST_LINE = 200  # characters of a name
+_DTYPES = {"F16", "BF16", "F32", "F64"}
+
+# Architecture name -> its configuration and its network: all the registry there is.
+ARCHITECTURES: dict[str, tuple[type[DRCNetConfig], type[DRCNet]]] = {
+    "drcnet": (DRCNetConfig, DRCNet),
+}
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself.
+
+    `training_patch`: side in pixels of the last patches it was trained on, which the default tile
+    follows; None if unknown. `provenance`: source, data, steps, licence, scores: free-form JSON.
+    """
+
+    config: DRCNetConfig
+    name: str = ""
+    task: str | None = None
+    training_patch: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    arch: str = "drcnet"
+
+    def __post_init__(self) -> None:
+        """Refuse, before it is written too, a training patch that no tile could follow."""
+        patch = self.training_patch
+        if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
+            raise CheckpointFormatError(
+                f"The checkpoint's training_patch cannot be {brief(patch)}."
+            )
+
+    def to_json(self) -> str:
+        """Give the metadata's JSON text."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "arch": self.arch,
+                "name": self.name,
+                "task": self.task,
+                "config": self.config.to_dict(),
+                "training_patch": self.training_patch,
+                "provenance": dict(self.provenance),
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "CheckpointInfo":
+        """Read the metadata's JSON text; raise CheckpointFormatError if it is not ours."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError: numbers of 5000 digits too
+            raise CheckpointFormatError("The checkpoint's description is not JSON.") from error
+        if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+            raise CheckpointFormatError("The checkpoint's description has no configuration.")
+        arch = values.get("arch")
+        if values.get("format") != FORMAT or not isinstance(arch, str) or arch not in ARCHITECTURES:
+            raise CheckpointFormatError(
+                f"The checkpoint has format {brief(values.get('format'))}, architecture "
+                f"{brief(arch)}; this version reads format {FORMAT}, "
+                f"{', '.join(ARCHITECTURES)}.",
+                "It may come from a newer version: pip install --upgrade drcnet",
+            )
+        config_type, _ = ARCHITECTURES[arch]
+        provenance, task = values.get("provenance"), values.get("task")
+        return cls(
+            config=config_type.from_dict(values["config"]),
+            name=_line(values.get("name")),
+            task=_line(task) if isinstance(task, str) else None,
+            training_patch=values.get("training_patch"),
+            provenance=provenance if isinstance(provenance, dict) else {},
+            arch=arch,
+        )
+
+
+def _line(value: object) -> str:
+    """Give a text from a file as one short line: it is shown in terminals and reports."""
+    text = value[:_LONGEST_LINE] if isinstance(value, str) else ""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def save_checkpoint(
+    path: Path,
+    state: Mapping[str, Tensor],
+    info: CheckpointInfo,
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a checkpoint atomically, its values rounded to `dtype`.
+
+    Raises CheckpointFormatError if a value is not finite in that type: such a file would only
+    give black pictures later.
+    """
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    _refuse_non_finite(tensors, path)
+    with atomic_write(path) as temporary:
+        dump_tensors(temporary, tensors, {METADATA_KEY: info.to_json()})
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """Read a checkpoint's description only; raise CheckpointFormatError for any other file."""
+    with _open(path) as file:
+        return _info(file, path)
+
+
+def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
+    """Load a checkpoint as a float32 network on the CPU, in eval mode, with its description.
+
+    Raises CheckpointFormatError for a file that is no such checkpoint, whose tensors are not those
+    of its configuration, or whose values are not finite.
+    """
+    with _open(path) as file:
+        info = _info(file, path)
+        model = _build_empty(info)
+        expected = model.state_dict()
+        _check_names(set(file.keys()), set(expected), path)
+        state = {}
+        for name, parameter in expected.items():
+            # Shapes are compared before anything is read, so a lying header allocates nothing.
+            entry = file.get_slice(name)
+            shape, dtype = tuple(entry.get_shape()), entry.get_dtype()
+            if shape != tuple(parameter.shape) or dtype not in _DTYPES:
+                raise CheckpointFormatError(
+                    f"{path}: tensor {name} is of type {dtype} and shape {brief(shape)}, not of "
+                    f"floating point and shape {tuple(parameter.shape)}."
+                )
+            state[name] = file.get_tensor(name).float()
+    _refuse_non_finite(state, path)
+    model.load_state_dict(state, assign=True)
+    return model.eval(), info
+
+
+def _build_empty(info: CheckpointInfo) -> DRCNet:
+    """Build without memory or initialisation, which would cost more than loading."""
+    config_type, network = ARCHITECTURES[info.arch]
+    assert isinstance(info.config, config_type)
+    with torch.device("meta"):
+        return network(info.config)
+
+
+def _open(path: Path) -> safe_open:
+    advice = (
+        "Checkpoints are .safetensors files of this package; "
+        "`drcnet convert IN.pth OUT.safetensors` makes one from the released code's."
+    )
+    if not path.is_file():
+        raise CheckpointFormatError(f"There is no checkpoint file {path}.", advice)
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointFormatError(
+            f"{path} is not a safetensors file ({brief(str(error))[1:-1]}).", advice
+        ) from error
+
+
+def _info(file: safe_open, path: Path) -> CheckpointInfo:
+    text = (file.metadata() or {}).get(METADATA_KEY)
+    if text is None:
+        raise CheckpointFormatError(
+            f"{path} is a safetensors file, but not a checkpoint of this package.",
+            "Its metadata has no `drcnet` entry; was it made by `drcnet train` or `convert`?",
+        )
+    try:
+        return CheckpointInfo.from_json(text)
+    except CheckpointFormatError as error:
+        raise CheckpointFormatError(f"{path}: {error.message}", error.hint) from error
+
+
+def _check_names(found: set[str], expected: set[str], path: Path) -> None:
+    for problem, names in (("lacks", expected - found), ("has an unknown", found - expected)):
+        if names:
+            raise CheckpointFormatError(
+                f"{path} {problem} tensor: {brief(min(names))} ({len(names)} such)."
+            )
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointFormatError(f"{path}: tensor {name} has values that are not finite.")

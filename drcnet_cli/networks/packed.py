@@ -1,0 +1,95 @@
+"""Convolutions for inference on a CPU: weights laid out once, activation and addition included.
+
+oneDNN's convolutions can do these as they write their result, and torch hands them out under names
+of its own, the ones that its compiler uses. Where they are missing, or this processor lacks them
+for the number type, plain operations give the same at the cost of a few passes over memory.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from drcnet_cli.networks.drcnet.network import SLOPE
+
+
+class PackedConv:
+    """A copy of a convolution in one number type; x must be N x C x H x W of that type."""
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+        self._set(conv.weight, conv.bias, dtype, int(conv.stride[0]), int(conv.padding[0]))
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, padding: int
+    ) -> "PackedConv":
+        """Build from weights that no layer has."""
+        conv = cls.__new__(cls)
+        conv._set(weight, bias, dtype, 1, padding)
+        return conv
+
+    def _set(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, stride: int, padding: int
+    ) -> None:
+        weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.stride, self.padding = [stride] * 2, [padding] * 2
+        self.packed = fuses(dtype)
+        self.weight = _pack(weight, self.stride, self.padding) if self.packed else weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        return self._run(x, "none", []) if self.packed else self._plain(x)
+
+    def leaky(self, x: Tensor) -> Tensor:
+        """Convolve, then leaky ReLU."""
+        if self.packed:
+            return self._run(x, "leaky_relu", [SLOPE])
+        return F.leaky_relu_(self._plain(x), SLOPE)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """Convolve, then sigmoid."""
+        return self._run(x, "sigmoid", []) if self.packed else self._plain(x).sigmoid_()
+
+    def add_to(self, out: Tensor, x: Tensor) -> Tensor:
+        """Add the convolved x to `out`, in place."""
+        if not self.packed:
+            return out.add_(self._plain(x))
+        return torch.ops.mkldnn._convolution_pointwise_.binary(
+            out, x, self.weight, self.bias, self.padding, self.stride, [1, 1], 1,
+            "add", 1.0, None, [], None,
+        )  # fmt: skip
+
+    def _plain(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+    def _run(self, x: Tensor, activation: str, scalars: list[float]) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, self.padding, self.stride, [1, 1], 1,
+            activation, scalars, "",
+        )  # fmt: skip
+
+
+def _pack(weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+    return reorder(weight.to_mkldnn(), padding, stride, [1, 1], 1, None)
+
+
+@cache
+def fuses(dtype: torch.dtype) -> bool:
+    """Tell, by trying, whether this torch and processor have the fused convolutions."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    conv = PackedConv.__new__(PackedConv)
+    weight, x, out = (torch.ones(1, 1, 1, 1, dtype=dtype) for _ in range(3))
+    conv.bias, conv.stride, conv.padding, conv.packed = None, [1, 1], [0, 0], True
+    try:
+        conv.weight = _pack(weight, conv.stride, conv.padding)
+        results = conv.leaky(-x), conv.add_to(out, x), conv.sigmoid(0 * x)
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False  # absent, with other arguments, or not for this processor
+    return all(
+        abs(result.item() - expected) < 0.01
+        for result, expected in zip(results, (-SLOPE, 2.0, 0.5), strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Handing jobs out to processes, whatever they compute."""

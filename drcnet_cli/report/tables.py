@@ -1,0 +1,246 @@
+"""Evaluations as tables: ours, the input and the published results, for each way of printing."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from drcnet_cli.datasets.case import Protocol
+from drcnet_cli.datasets.suite import GROUPS
+from drcnet_cli.evaluation.published import PublishedScore, paper_score, published_for, remark
+from drcnet_cli.evaluation.results import (
+    Evaluation,
+    ImageScore,
+    dssim_reduction,
+    rmse_reduction,
+)
+from drcnet_cli.evaluation.session import grouped
+
+_CHANNELS = {"rgb": "RGB", "y": "Y", "y8": "Y rounded"}
+NO_VALUE = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's means. `fewer` are our reductions of its RMSE and DSSIM, in percent."""
+
+    method: str
+    psnr: float | None
+    ssim: float | None
+    fewer: tuple[float | None, float | None] = (None, None)
+    source: str = ""
+    ours: bool = False
+
+    def cells(self) -> tuple[str, ...]:
+        """Give the row as text."""
+        return (
+            self.method,
+            _number(self.psnr, ".2f"),
+            _number(self.ssim, ".4f" if self.ours or not self.source else ".3f"),
+            _number(self.fewer[0], "+.1f", " %"),
+            _number(self.fewer[1], "+.1f", " %"),
+            self.source,
+        )
+
+
+HEADER = ("method", "PSNR", "SSIM", "RMSE less", "DSSIM less", "source")
+HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below this row's."
+
+
+def rows(evaluation: Evaluation) -> list[Row]:
+    """Give the input, the published results where they may be compared, and ours at the end."""
+    before = evaluation.mean("input_psnr"), evaluation.mean("input_ssim")
+    ours = evaluation.mean("psnr"), evaluation.mean("ssim")
+    published = published_for(evaluation.benchmark) if evaluation.complete else ()
+    return _beside(before, ours, published, evaluation.setting.checkpoint)
+
+
+def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Row]]]:
+    """Give the mean of each group of data sets that is published, for checkpoints that have all."""
+    for checkpoint, measured in grouped(evaluations):
+        whole = {item.benchmark: item for item in measured if item.complete}
+        for group in GROUPS:
+            published = published_for(f"{group}-average")
+            if not published or not set(GROUPS[group]) <= set(whole):
+                continue
+            items = [whole[name] for name in GROUPS[group]]
+
+            def mean(field: str, items: Sequence[Evaluation] = items) -> float:
+                return math.fsum(item.mean(field) for item in items) / len(items)
+
+            before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
+            title = f"Average of {', '.join(item.title for item in items)}"
+            yield title, _beside(before, ours, published, checkpoint)
+
+
+def _beside(
+    before: tuple[float, float],
+    ours: tuple[float, float],
+    published: Sequence[PublishedScore],
+    checkpoint: str,
+) -> list[Row]:
+    return [
+        Row("input", *before, fewer=_fewer(ours, before)),
+        *(_published(score, *ours) for score in published),
+        Row(checkpoint, *ours, source="this run", ours=True),
+    ]
+
+
+def _published(score: PublishedScore, psnr: float, ssim: float) -> Row:
+    source = f"{score.source}, via {score.via}" if score.via else score.source
+    return Row(
+        f"{score.method} ({score.year})",
+        score.psnr,
+        score.ssim,
+        _fewer((psnr, ssim), (score.psnr, None if score.other_ssim else score.ssim)),
+        source,
+    )
+
+
+def _fewer(
+    ours: tuple[float, float], other: tuple[float | None, float | None]
+) -> tuple[float | None, float | None]:
+    psnr, ssim = other
+    return (
+        None if psnr is None else rmse_reduction(ours[0], psnr),
+        None if ssim is None else dssim_reduction(ours[1], ssim),
+    )
+
+
+def heading(evaluation: Evaluation) -> str:
+    """Name the data set, the number of pictures and how they are scored."""
+    count = len(evaluation.images)
+    pictures = f"{count} picture{'' if count == 1 else 's'}"
+    return f"{evaluation.title}: {pictures}, {describe_protocol(evaluation.protocol)}"
+
+
+def describe_protocol(protocol: Protocol) -> str:
+    """Say how pictures are scored, in a few words."""
+    parts = [
+        f"PSNR {_CHANNELS[protocol.psnr_channel]}",
+        f"SSIM {_CHANNELS[protocol.ssim_channel]} ({protocol.ssim_variant})",
+    ]
+    if not protocol.rounded:
+        parts.append("not rounded")
+    if protocol.aligned:
+        parts.append("aligned")
+    return ", ".join(parts)
+
+
+def remarks(evaluation: Evaluation) -> list[str]:
+    """Say what a reader of the means must know."""
+    said = list(evaluation.notes)
+    short = evaluation.expected is not None and len(evaluation.images) != evaluation.expected
+    if short and not said:
+        said.append(
+            f"{evaluation.title} has {evaluation.expected} pictures as published; "
+            f"{len(evaluation.images)} were measured: not comparable with published means."
+        )
+    if evaluation.complete and (published := remark(evaluation.benchmark)):
+        said.append(published)
+    said += [f"{image.name}: {image.note}" for image in evaluation.images if image.note]
+    lpips, before = evaluation.mean("lpips"), evaluation.mean("input_lpips")
+    if not math.isnan(lpips):
+        said.append(f"LPIPS {lpips:.4f}, of the input {before:.4f} (lower is better).")
+    return said
+
+
+def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Give everything that the scores depend on."""
+    setting = evaluation.setting
+    megapixels = sum(image.width * image.height for image in evaluation.images) / 1e6
+    seconds = math.fsum(image.seconds for image in evaluation.images)
+    return [
+        ("checkpoint", f"{setting.checkpoint} (sha256 {setting.sha256})"),
+        ("tiling", setting.tiling + (", x8 ensemble" if setting.ensemble else "")),
+        ("device", f"{setting.device}, {setting.dtype}"),
+        ("version", f"drcnet {setting.version}, torch {setting.torch}"),
+        ("speed", f"{megapixels:.1f} megapixels in {seconds:.1f} s of restoring"),
+        ("pictures from", evaluation.layout),
+    ]
+
+
+def to_csv(evaluations: Iterable[Evaluation]) -> str:
+    """Write one line a picture."""
+    text = io.StringIO()
+    names = [field.name for field in fields(ImageScore)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "checkpoint", *names])
+    for evaluation in evaluations:
+        key = evaluation.benchmark or evaluation.title
+        for image in evaluation.images:
+            values = [getattr(image, name) for name in names]
+            writer.writerow([key, evaluation.setting.checkpoint, *values])
+    return text.getvalue()
+
+
+def to_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Give an evaluation and the published results beside it in JSON types."""
+    published = [
+        {"method": score.method, "year": score.year, "psnr": score.psnr, "ssim": score.ssim}
+        for score in published_for(evaluation.benchmark)
+    ]
+    return {**evaluation.record(), "published": published if evaluation.complete else []}
+
+
+def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Write a table of all data sets, then each one beside the published results."""
+    parts = ["# Scores", overview_markdown(evaluations, command)]
+    for evaluation in evaluations:
+        lines = [f"## {heading(evaluation)}", ""]
+        lines += _table(HEADER, [row.cells() for row in rows(evaluation)])
+        lines += ["", *(f"{remark}\n" for remark in remarks(evaluation))]
+        lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
+        parts.append("\n".join(lines))
+    for title, averaged in average_rows(evaluations):
+        lines = [f"## {title}", "", *_table(HEADER, [row.cells() for row in averaged])]
+        parts.append("\n".join(lines))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def overview(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
+    """Give a row for each data set and checkpoint, the paper's own result at the end."""
+    return [
+        (
+            evaluation.title,
+            evaluation.setting.checkpoint,
+            str(len(evaluation.images)),
+            _number(evaluation.mean("input_psnr"), ".2f"),
+            _number(evaluation.mean("psnr"), ".2f"),
+            _number(evaluation.mean("psnr") - evaluation.mean("input_psnr"), "+.2f"),
+            _number(evaluation.mean("ssim"), ".4f"),
+            _paper(evaluation),
+        )
+        for evaluation in evaluations
+    ]
+
+
+OVERVIEW = ("data set", "checkpoint", "pictures", "input PSNR", "PSNR", "gain", "SSIM", "paper")
+
+
+def _paper(evaluation: Evaluation) -> str:
+    score = paper_score(evaluation.benchmark)
+    if score is None or not evaluation.complete:
+        return NO_VALUE
+    return f"{_number(score.psnr, '.2f')} / {_number(score.ssim, '.3f')}"
+
+
+def overview_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Write the table of all data sets, and the command that made it."""
+    lines = [*_table(OVERVIEW, overview(evaluations)), "", f"Measured by `{command}`.", ""]
+    return "\n".join(lines)
+
+
+def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(header), "|" + "---|" * len(header), *map(line, lines)]
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    if value is None or math.isnan(value):
+        return NO_VALUE
+    return f"{value:{form}}{unit}"

@@ -1,0 +1,1 @@
+"""Restoring: tiles, networks run over them, and pipelines over many files."""

@@ -1,0 +1,276 @@
+"""Restore many files: reading, computing and writing overlap, and one bad file stops nothing.
+
+One thread reads ahead, the calling thread computes, two threads encode and write. Pictures waiting
+on either side are bounded in bytes, so a folder of any size and any picture takes flat memory.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
+from drcnet_cli.files.atomic import refusal
+from drcnet_cli.files.plan import Job
+from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
+
+if TYPE_CHECKING:
+    from drcnet_cli.restore.restorer import Restorer  # loads torch, which listing a plan needs not
+
+STREAM = Path("-")  # standard input or output, in the job of `restore_stream` only
+READ_AHEAD = 2  # pictures
+WRITERS = 2
+PENDING_WRITES = 2  # pictures
+BYTES_IN_FLIGHT = 384 * 2**20
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How results are encoded; None follows the output's name, else the input."""
+
+    format: str | None = None
+    quality: int | None = None
+    strip_metadata: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file; `error` is None where it was restored.
+
+    `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
+    losses that the output's format made necessary. `status` where there is no error.
+    """
+
+    job: Job
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: DrcnetError | None = None
+    status: Literal["restored", "skipped", "planned"] = "restored"
+
+    @property
+    def disk_refused(self) -> bool:
+        """Tell whether the disk is full or read-only, so that no other job need be begun."""
+        return isinstance(self.error, StorageError)
+
+    def record(self) -> dict[str, Any]:
+        """Give the JSON record of this file."""
+        return {
+            "input": str(self.job.source),
+            "output": str(self.job.destination),
+            "status": "failed" if self.error else self.status,
+            "megapixels": round(self.megapixels, 6),
+            "seconds": round(self.seconds, 4),
+            "notes": list(self.notes),
+            "error": self.error.message if self.error else None,
+        }
+
+
+@dataclass
+class Watch:
+    """What a caller may follow; every call comes from the calling thread.
+
+    `progress` gets the megapixels and the share of a picture just computed, `finished` each
+    outcome. `waited` ends as the seconds in which the device had nothing to do.
+    """
+
+    progress: Callable[[float, float], None] = lambda _megapixels, _share: None
+    finished: Callable[[Outcome], None] = lambda _: None
+    waited: float = 0.0
+
+
+class _Gate:
+    """Hold readers back while the pictures in flight take more than a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._closed = False
+        self._condition = threading.Condition()
+
+    def pass_through(self) -> None:
+        """Wait until the pictures in flight leave room, or the gate is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._taken < self._limit)
+
+    def take(self, count: int) -> None:
+        with self._condition:
+            self._taken += count
+
+    def give_back(self, count: int) -> None:
+        with self._condition:
+            self._taken -= count
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+def restore_files(
+    jobs: Iterable[Job], restorer: "Restorer", options: WriteOptions, watch: Watch | None = None
+) -> list[Outcome]:
+    """Restore every job and give its outcome; only errors of this package's are kept from rising.
+
+    Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
+    the writes under way: what is written is whole. So does a full disk, with a StorageError; jobs
+    that were not begun have no outcome.
+    """
+    watch = watch or Watch()
+    outcomes: list[Outcome] = []
+    refused = False
+    pending: set[Future[Outcome]] = set()
+    gate = _Gate(BYTES_IN_FLIGHT)
+
+    def collect(limit: int) -> None:
+        nonlocal pending, refused
+        while len(pending) > limit:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcomes.append(future.result())
+                refused = refused or outcomes[-1].disk_refused
+                watch.finished(outcomes[-1])
+
+    with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
+        for job, future in _read_ahead(jobs, readers, options, gate):
+            started = time.perf_counter()
+            picture = future.result()
+            watch.waited += time.perf_counter() - started
+            outcome, restored = _compute(job, picture, restorer, watch)
+            if restored is None:
+                outcomes.append(outcome)
+                watch.finished(outcome)
+                _give_back(gate, picture)
+            else:
+                target = job.destination
+                pending.add(writers.submit(_write, outcome, restored, target, options, gate))
+            del picture, restored  # the pools may now hold the only references
+            collect(PENDING_WRITES)
+            if refused:
+                break
+        collect(0)
+    return outcomes
+
+
+def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
+    """Restore one image where either path may be `STREAM`; give its outcome."""
+    gate = _Gate(BYTES_IN_FLIGHT)
+    source = sys.stdin.buffer if job.source == STREAM else job.source
+    outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
+    if restored is None:
+        return outcome
+    target = sys.stdout.buffer if job.destination == STREAM else job.destination
+    outcome = _write(outcome, restored, target, options, gate)
+    sys.stdout.buffer.flush()
+    return outcome
+
+
+@contextmanager
+def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
+    """Give a thread pool which on an interrupt drops what it has not begun."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        gate.close()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_ahead(
+    jobs: Iterable[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
+) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
+    """Give each job with its picture to come, a few read in advance."""
+    queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []
+    for job in jobs:
+        queue.append((job, readers.submit(_read_job, job, options, gate)))
+        if len(queue) > READ_AHEAD:
+            yield queue.pop(0)
+    while queue:
+        yield queue.pop(0)
+
+
+def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
+    """Read a job's picture unless its output's name (`a.gif`) could not be written anyway."""
+    try:
+        format_for(job.destination, options.format)
+    except UsageError as error:
+        return error
+    return _read(job.source, gate)
+
+
+def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
+    """Read one picture; an error is a value here, to be reported in the file's turn."""
+    gate.pass_through()
+    try:
+        picture = read_picture(source)
+    except DrcnetError as error:
+        return error
+    except MemoryError:
+        return _too_large(source if isinstance(source, Path) else "The standard input")
+    gate.take(picture.pixels.nbytes)
+    return picture
+
+
+def _give_back(gate: _Gate, picture: "Picture | DrcnetError") -> None:
+    if isinstance(picture, Picture):
+        gate.give_back(picture.pixels.nbytes)
+
+
+def _compute(
+    job: Job, picture: "Picture | DrcnetError", restorer: "Restorer", watch: Watch
+) -> tuple[Outcome, Picture | None]:
+    """Restore one picture; give its outcome so far, and the result unless it failed."""
+    if isinstance(picture, DrcnetError):
+        return Outcome(job, error=picture), None
+    started = time.perf_counter()
+    outcome = Outcome(job, megapixels=picture.megapixels)
+    try:
+        pixels = restorer.restore(
+            picture.pixels, lambda share: watch.progress(share * outcome.megapixels, share)
+        )
+    except ImageError as error:
+        named = ImageError(f"{job.source}: {error.message}", error.hint)
+        return replace(outcome, error=named), None
+    except MemoryError:
+        return replace(outcome, error=_too_large(job.source)), None
+    seconds = time.perf_counter() - started
+    notes = (note,) if (note := restorer.remark()) else ()
+    return replace(outcome, seconds=seconds, notes=notes), replace(picture, pixels=pixels)
+
+
+def _too_large(source: object) -> ImageError:
+    return ImageError(f"{source} is too large for this machine's memory.")
+
+
+def _write(
+    outcome: Outcome,
+    picture: Picture,
+    target: Path | BinaryIO,
+    options: WriteOptions,
+    gate: _Gate,
+) -> Outcome:
+    """Encode and write one result."""
+    destination = outcome.job.destination
+    try:
+        notes = write_picture(
+            picture,
+            target,
+            format=options.format,
+            quality=options.quality,
+            strip_metadata=options.strip_metadata,
+        )
+    except DrcnetError as error:
+        return replace(outcome, error=error)
+    except MemoryError:
+        return replace(outcome, error=_too_large(destination))
+    except OSError as error:
+        return replace(outcome, error=refusal(destination, error))
+    finally:
+        gate.give_back(picture.pixels.nbytes)
+    return replace(outcome, notes=(*outcome.notes, *notes))

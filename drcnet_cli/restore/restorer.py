@@ -1,0 +1,277 @@
+"""Restorer: runs the network over the tiles of one image, whatever the device's memory allows.
+
+Only tiles touch the device; pixels stay in the type they were read in, converted a tile at a time.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release_memory
+from drcnet_cli.engines import Engine
+from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError
+from drcnet_cli.imageio import from_unit, to_unit
+from drcnet_cli.networks.checkpoint import CheckpointInfo
+from drcnet_cli.networks.drcnet.cpu import FastDRCNet
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.restore.plausible import are_pictures
+from drcnet_cli.restore.tile_rule import OVERLAP_SHARE, Tiling
+from drcnet_cli.restore.tiling import (
+    MULTIPLE,
+    SMALLEST_TILE,
+    RowBlender,
+    TilePlan,
+    pad_tile,
+    plan_tiles,
+)
+
+__all__ = ["Restorer", "Tiling"]
+
+# Peak of live features, in full-resolution float32 maps of `width` channels; measured, rounded up.
+LIVE_MAPS = 16
+# More pixels in a batch stop paying (benchmarks/tile_batch.py); a GPU has more to fill.
+BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
+# bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
+# 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
+BFLOAT16_MIN_PSNR = 54.0
+CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
+
+
+class Restorer:
+    """Restores images with one network on one device.
+
+    `dtype`: the autocast type; with `check_dtype` the first tile is also computed in float32, and
+    float32 is used throughout if the two differ visibly. `ensemble` averages the eight flips and
+    rotations of each tile. `engine` computes instead of torch, on the CPU (`runtimes/`). `notify`
+    gets one sentence, once, for each change of plan.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        info: CheckpointInfo,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        check_dtype: bool = False,
+        tiling: Tiling | None = None,
+        ensemble: bool = False,
+        engine: Engine | None = None,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        tiling = tiling or Tiling()
+        self.rule = tiling.settle(info)
+        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.info = info
+        self.device = device
+        self.dtype = dtype
+        self.ensemble = ensemble
+        self._engine = engine
+        self._fast: dict[torch.dtype, FastDRCNet] = {}  # the network's copies for a CPU
+        self._wanted_batch = tiling.batch
+        self._batch_limit: int | None = None  # set when memory ran out
+        self._inner_tile: int | None = None  # set when a single tile did not fit
+        self._unchecked = check_dtype and dtype != torch.float32
+        self._overflowed = False  # and said so
+        self.tiles_left = 0  # of the last picture, as they were
+        self._notify = notify
+
+    def describe(self) -> str:
+        """Say which tile, overlap, batch, device and type are used, in one line."""
+        tile, dtype = self.rule.largest, dtype_name(self.dtype)
+        batch = f", batch {self.batch_for(tile, tile)}" if tile else ""
+        more = f", backend {self._engine.name}" if self._engine else ""
+        more += ", x8 ensemble" if self.ensemble else ""
+        return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{more}"
+
+    def remark(self) -> str:
+        """Say what is amiss with the last picture; empty if nothing is."""
+        if not self.tiles_left:
+            return ""
+        what = "1 tile was" if self.tiles_left == 1 else f"{self.tiles_left} tiles were"
+        return f"{what} left as in the input: the network makes no picture of it"
+
+    def restore(
+        self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
+    ) -> np.ndarray:
+        """Restore H x W x 1 or 3 pixels (uint8, uint16 or float32): same shape and type back.
+
+        `on_progress` gets the share of the image that each batch of tiles completes. `tiles_left`
+        counts those that the network made no picture of: they stay as they were. Raises
+        MemoryExhaustedError, NonFiniteError.
+        """
+        self.tiles_left = 0
+        plan = self.rule.plan(*pixels.shape[:2])
+        restored = np.empty_like(pixels)
+
+        def keep(top: int, rows: np.ndarray) -> None:
+            target = restored[top : top + rows.shape[1]]
+            target[...] = from_unit(rows, like=target)
+
+        def read(top: int, left: int) -> np.ndarray:
+            return to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
+
+        for done in self._restore_plan(plan, read, keep):
+            on_progress(done / len(plan))
+        return restored
+
+    def settle_dtype(self, pixels: np.ndarray) -> None:
+        """Decide on the number type now, by this image's first tiles, if that is still open.
+
+        For several processes that shall compute alike whichever images each of them gets.
+        """
+        if self._unchecked:
+            plan = self.rule.plan(*pixels.shape[:2])
+            top, left = next(iter(plan))
+            tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
+            tile = pad_tile(tile, plan.tile_height, plan.tile_width)
+            for _ in self._restore_tiles(tile[None]):
+                pass
+
+    def _restore_plan(
+        self,
+        plan: TilePlan,
+        read: Callable[[int, int], np.ndarray],
+        emit: Callable[[int, np.ndarray], None],
+    ) -> Iterable[int]:
+        """Restore every tile of the plan; give the number of tiles that each step finished."""
+        blender = RowBlender(plan, emit)
+        places = iter(plan)
+        while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
+            tiles = [pad_tile(read(*place), plan.tile_height, plan.tile_width) for place in chunk]
+            for tile in self._restore_tiles(np.stack(tiles)):
+                blender.add(tile)
+            yield len(chunk)
+
+    def batch_for(self, tile_height: int, tile_width: int) -> int:
+        """Give the tiles per batch: what was asked for, or what pays and fits the free memory."""
+        pixels = max(1, tile_height * tile_width)
+        batch = self._wanted_batch
+        if batch is None:
+            per_tile = pixels * self.info.config.width * 4 * LIVE_MAPS
+            fits = int(0.7 * free_memory(self.device) / per_tile)
+            batch = max(1, min(fits, BATCH_PIXELS.get(self.device.type, 2**18) // pixels))
+        return min(batch, self._batch_limit or batch)
+
+    def _restore_tiles(self, tiles: np.ndarray) -> Iterable[np.ndarray]:
+        """Restore B x 3 x h x w; where memory runs out, in smaller batches, then smaller tiles."""
+        start = 0
+        while start < len(tiles):
+            if self._inner_tile and self._inner_tile < max(tiles.shape[2:]):
+                yield self._restore_by_parts(tiles[start])
+                start += 1
+                continue
+            chunk = tiles[start : start + (self._batch_limit or len(tiles))]
+            try:
+                restored = self._run(chunk)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                restored = None
+            # Outside the except block: the error's traceback would keep the failed tensors alive.
+            if restored is None:
+                self._back_off(chunk)
+            else:
+                yield from restored
+                start += len(chunk)
+
+    def _back_off(self, chunk: np.ndarray) -> None:
+        """Halve the batch; when it is one, halve the tile. Raise when nothing is left to halve."""
+        release_memory(self.device)
+        if len(chunk) > 1:
+            self._batch_limit = len(chunk) // 2
+            self._notify(f"Memory ran out: going on with batches of {self._batch_limit}.")
+            return
+        side = max(chunk.shape[2:])
+        smaller = max(SMALLEST_TILE, side // (2 * MULTIPLE) * MULTIPLE)
+        if smaller >= side:
+            raise MemoryExhaustedError(
+                f"Not even a tile of {side} pixels fits the memory of {self.device}.",
+                "Use --device cpu, or a smaller model with --model",
+            )
+        self._inner_tile = smaller
+        self._notify(f"Memory ran out: going on with tiles of {smaller} pixels.")
+
+    def _restore_by_parts(self, tile: np.ndarray) -> np.ndarray:
+        """Restore one 3 x h x w tile that does not fit the memory from smaller tiles."""
+        assert self._inner_tile is not None
+        overlap = self._inner_tile // OVERLAP_SHARE
+        plan = plan_tiles(tile.shape[1], tile.shape[2], self._inner_tile, overlap)
+        restored = np.empty_like(tile)
+
+        def keep(top: int, rows: np.ndarray) -> None:
+            restored[:, top : top + rows.shape[1]] = rows
+
+        def read(top: int, left: int) -> np.ndarray:
+            return tile[:, top : top + plan.tile_height, left : left + plan.tile_width]
+
+        for _ in self._restore_plan(plan, read, keep):
+            pass
+        return restored
+
+    def _run(self, tiles: np.ndarray) -> np.ndarray:
+        """Run B x 3 x h x w through the network: finite, clipped to [0, 1]."""
+        batch = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        if self._unchecked:
+            self._check_dtype(batch[:1, :, :CHECKED_SIDE, :CHECKED_SIDE])
+        with torch.inference_mode():
+            restored = self._forward(batch, self.dtype)
+            lost = ~are_pictures(restored)
+            if lost.any():
+                restored[lost] = self._redo_in_float32(batch[lost])
+            return restored.clamp_(0, 1).cpu().numpy()
+
+    def _redo_in_float32(self, batch: Tensor) -> Tensor:
+        restored = self._forward(batch, torch.float32)
+        lost = ~are_pictures(restored)
+        if lost.any():
+            # A sound network restores plain gray; with another nothing it gives can be trusted.
+            if not are_pictures(self._forward(torch.full_like(batch[:1], 0.5), torch.float32)):
+                raise NonFiniteError(
+                    "The network gave values that are no picture's, in float32 too.",
+                    "The checkpoint may be damaged: drcnet weights verify",
+                )
+            restored[lost] = batch[lost]
+            self.tiles_left += int(lost.sum())
+        elif not self._overflowed:
+            self._overflowed = True
+            self._notify(f"Tiles that overflow in {dtype_name(self.dtype)} are redone in float32.")
+        return restored
+
+    def _check_dtype(self, batch: Tensor) -> None:
+        """Fall back to float32 if this checkpoint's reduced-precision result differs visibly."""
+        with torch.inference_mode():
+            reduced = self._forward(batch, self.dtype).clamp(0, 1)
+            exact = self._forward(batch, torch.float32).clamp(0, 1)
+        self._unchecked = False  # only now: where memory ran out above, a smaller tile is checked
+        error = (reduced - exact).square().mean().item()
+        if not error <= 10 ** (-BFLOAT16_MIN_PSNR / 10):  # NaN counts as different
+            self._notify(f"{dtype_name(self.dtype)} is too coarse here: computing in float32.")
+            self.dtype = torch.float32
+
+    def _forward(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        if not self.ensemble:
+            return self.compute(batch, dtype)
+        total = torch.zeros_like(batch)
+        for turns in range(4):
+            for mirrored in (False, True):
+                view = torch.rot90(batch, turns, (2, 3))
+                view = self.compute(view.flip(3) if mirrored else view, dtype)
+                view = view.flip(3) if mirrored else view
+                total += torch.rot90(view, -turns, (2, 3))
+        return total / 8
+
+    def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
+        if self._engine is not None:
+            return self._engine(batch, dtype)
+        if self.device.type == "cpu" and isinstance(self.network, DRCNet):
+            if dtype not in self._fast:
+                self._fast[dtype] = FastDRCNet(self.network, dtype)
+            return self._fast[dtype](batch)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return self.network(batch).float()

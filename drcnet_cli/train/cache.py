@@ -1,0 +1,115 @@
+"""Decoded pictures kept as 8-bit RGB in memory that all worker processes share.
+
+A training crop needs a corner of a picture, but a JPEG or PNG is decoded whole: some 10 ms a
+megapixel, far more than cutting and degrading a crop. So each picture is decoded once, by whichever
+worker first needs it, into one shared block of memory. Pictures past the limit are decoded anew.
+"""
+
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drcnet_cli.errors import ImageError
+from drcnet_cli.files.discover import is_hidden
+from drcnet_cli.imageio import is_image_name, read_picture
+from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.imageio.read import DECODING_ERRORS
+
+Pixels = NDArray[np.uint8]
+
+# What a kept picture's entry says once it is decoded.
+_AS_STORED, _TURNED = 1, 2
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """List the pictures below a folder, sorted by name, but for hidden files and folders."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if is_image_name(path)
+        and not any(map(is_hidden, path.relative_to(folder).parts))
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def read_rgb8(path: Path) -> Pixels:
+    """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
+    pixels = rescale(read_picture(path).pixels, np.dtype(np.uint8))
+    # Gray pictures have one channel, which becomes all three.
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
+
+
+def _stored_size(path: Path) -> tuple[int, int]:
+    """Read height and width, before any turn, from a picture's header; raises ImageError."""
+    # Whether it is turned would cost more: for a PNG, Pillow decodes it all to find its EXIF.
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except DECODING_ERRORS as error:
+        raise ImageError(
+            f"{path} cannot be read ({error}).", "Repair it, or take it out of the training folder."
+        ) from error
+
+
+class PictureCache:
+    """Pictures by number, H x W x 3 uint8; the first ones that fit `limit_mb` are kept decoded.
+
+    `kept`: how many those are.
+    """
+
+    def __init__(self, paths: Sequence[Path], limit_mb: int) -> None:
+        self.paths = list(paths)
+        self._sizes: list[tuple[int, int]] = []
+        self._starts = [0]
+        for path in self.paths:
+            height, width = _stored_size(path)
+            end = self._starts[-1] + height * width * 3
+            if end > limit_mb * 2**20:
+                break
+            self._sizes.append((height, width))
+            self._starts.append(end)
+        self.kept = len(self._sizes)
+        # Raw arrays work with every way of starting worker processes, unlike a plain mmap.
+        self._memory = multiprocessing.RawArray("B", max(1, self._starts[-1]))
+        self._ready = multiprocessing.RawArray("B", max(1, self.kept))
+        self._recent: dict[int, Pixels] = {}
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.paths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the recent uncached pictures out of what a new worker gets."""
+        return {**self.__dict__, "_recent": {}}
+
+    def __getitem__(self, number: int) -> Pixels:
+        """Give a picture; do not write to it. Raises ImageError for a damaged file."""
+        if number >= self.kept:
+            return self._decode_again(number)
+        start, end = self._starts[number], self._starts[number + 1]
+        memory = np.frombuffer(self._memory, np.uint8)[start:end]
+        if not self._ready[number]:
+            # Two workers may both come here: they write the same bytes.
+            pixels = read_rgb8(self.paths[number])
+            if pixels.size != memory.size:
+                raise ImageError(f"{self.paths[number]} changed since the training began.")
+            memory[:] = pixels.reshape(-1)
+            turned = pixels.shape[:2] != self._sizes[number]
+            self._ready[number] = _TURNED if turned else _AS_STORED
+        height, width = self._sizes[number]
+        if self._ready[number] == _TURNED:
+            height, width = width, height
+        return memory.reshape(height, width, 3)
+
+    def _decode_again(self, number: int) -> Pixels:
+        if number not in self._recent:
+            # A pair's two pictures, which several crops in a row may need.
+            self._recent = dict(list(self._recent.items())[-1:])
+            self._recent[number] = read_rgb8(self.paths[number])
+        return self._recent[number]

@@ -1,0 +1,81 @@
+"""Samples by number: what training sees is a pure function of (seed, sample number, patch size).
+
+Sample numbers count up for ever. Whichever worker or process computes a sample, before or after a
+resumption, gets the same one: so runs are repeatable, and two processes see together what one with
+the doubled batch would have seen.
+"""
+
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drcnet_cli.train.cache import Pixels
+
+Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+_UNIT = np.float32(1 / 255)
+
+
+class Source(Protocol):
+    """Pairs to train on."""
+
+    def sample(self, number: int, patch: int) -> Sample:
+        """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        ...
+
+
+def sample_rng(seed: int, number: int) -> np.random.Generator:
+    """Give the random numbers of one sample."""
+    return np.random.default_rng((seed, number))
+
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    # The third word keeps these streams apart from the samples' own.
+    return np.random.default_rng((seed, epoch, 0x0E90C4)).permutation(count)
+
+
+def picture_number(number: int, count: int, seed: int, crops: int) -> int:
+    """Give the picture that a sample is cut from: a new random order each time all were used.
+
+    `crops` samples in a row come from one picture, so that a picture which must be decoded anew
+    serves several.
+    """
+    epoch, position = divmod(number // crops, count)
+    return int(_order(count, seed, epoch)[position])
+
+
+def cut(pictures: tuple[Pixels, ...], patch: int, rng: np.random.Generator) -> tuple[Pixels, ...]:
+    """Cut the same random patch x patch square from pictures of one size, H x W x 3.
+
+    Smaller pictures are mirrored at their edges to the size needed.
+    """
+    height, width = pictures[0].shape[:2]
+    if height < patch or width < patch:
+        missing = ((0, max(0, patch - height)), (0, max(0, patch - width)), (0, 0))
+        pictures = tuple(np.pad(picture, missing, mode="symmetric") for picture in pictures)
+        height, width = pictures[0].shape[:2]
+    top = int(rng.integers(height - patch + 1))
+    left = int(rng.integers(width - patch + 1))
+    return tuple(picture[top : top + patch, left : left + patch] for picture in pictures)
+
+
+def turn(pictures: tuple[Pixels, ...], rng: np.random.Generator) -> tuple[Pixels, ...]:
+    """Mirror and rotate pictures alike by one of the eight symmetries of the square."""
+    quarters, mirrored = divmod(int(rng.integers(8)), 2)
+    turned = (np.rot90(picture, quarters) for picture in pictures)
+    return tuple(picture[:, ::-1] if mirrored else picture for picture in turned)
+
+
+def to_unit_chw(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Turn H x W x 3 uint8 into contiguous float32 3 x H x W in [0, 1]."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)) * _UNIT
+
+
+def middle(pixels: Pixels, side: int) -> Pixels:
+    """Cut the middle, at most side x side, out of H x W x 3."""
+    height, width = (min(length, side) for length in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]

@@ -1,0 +1,239 @@
+"""The parts of a run, made from its configuration or from where an earlier one stopped."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import set_seed
+from torch import nn
+
+from drcnet_cli.device import choose_device, choose_dtype
+from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
+from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.ema import WeightAverage
+from drcnet_cli.train.muon import Muon
+from drcnet_cli.train.schedule import parse_phases
+from drcnet_cli.train.state import (
+    Progress,
+    State,
+    find_state,
+    load_state,
+    not_a_state,
+    save_state,
+)
+from drcnet_cli.train.state_check import check_state
+from drcnet_cli.version import __version__
+
+_PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+# What may differ between a run and its resumption without a word.
+_FREE = {
+    "out", "resume", "steps", "minutes", "cache_mb", "workers", "device", "dtype", "compile",
+    "channels_last", "save_every", "validate_every", "log_every", "tensorboard", "name", "licence",
+    "data_root", "vgg", "val_count", "val_side", "init",
+}  # fmt: skip
+
+# What settings that came later are in the states of before: a run goes on as it began.
+_ONCE = {"vary": False}
+
+
+@dataclass
+class Run:
+    """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it."""
+
+    config: TrainConfig
+    accelerator: Accelerator
+    dtype: torch.dtype
+    network: DRCNet
+    model: nn.Module
+    optimizer: Any
+    average: WeightAverage
+    progress: Progress
+
+    @property
+    def device(self) -> torch.device:
+        """Where the run computes."""
+        return self.accelerator.device
+
+    def save(self) -> None:
+        """Write the state to resume from."""
+        scaler = self.accelerator.scaler
+        state = State(
+            self.progress,
+            {**asdict(self.config), "network": self.network.config.to_dict()},
+            {"network": self.network.state_dict(), "average": self.average.network.state_dict()},
+            self.optimizer.state_dict(),
+            scaler.state_dict() if scaler is not None else {},
+        )
+        save_state(self.config.folder, state)
+
+    def info(
+        self, data: Mapping[str, Any], contrast: Mapping[str, Any], scores: Mapping[str, Any]
+    ) -> CheckpointInfo:
+        """Describe the averaged weights as a checkpoint's metadata does."""
+        provenance = {
+            "source": f"drcnet train, version {__version__}, torch {torch.__version__}",
+            "data": dict(data),
+            "steps": self.progress.step,
+            "samples": self.progress.samples,
+            "minutes": round(self.progress.elapsed / 60, 1),
+            "contrast": dict(contrast),
+            "scores": dict(scores),
+            "licence": self.config.licence,
+            "settings": _portable(self.config),
+        }
+        return CheckpointInfo(
+            config=self.network.config,
+            name=self.config.name or self.config.folder.name,
+            task=self.config.kind,
+            training_patch=self.progress.patch or parse_phases(self.config.patches)[0].patch,
+            provenance=provenance,
+        )
+
+    def export(self, file_name: str, info: CheckpointInfo) -> Path:
+        """Write the averaged weights as a checkpoint for `drcnet restore --weights`."""
+        path = self.config.folder / file_name
+        save_checkpoint(path, self.average.network.state_dict(), info)
+        return path
+
+
+def open_run(config: TrainConfig) -> Run:
+    """Build the parts, resumed where the configuration says so.
+
+    Raises UsageError if a run with other settings is in the way, DeviceError, WeightsError.
+    """
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.dtype, device)
+    accelerator = _make_accelerator(config, device, dtype)
+    # Phases have few sizes, so that trying all algorithms once for each pays.
+    torch.backends.cudnn.benchmark = True
+    state = _state_to_resume(config)
+    set_seed(config.seed)
+    network = _build_network(config, state).to(accelerator.device)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    optimizer = _make_optimizer(config, network, device)
+    average = WeightAverage(network, config.ema)
+    if state is not None:
+        network.load_state_dict(state.parts["network"])
+        average.network.load_state_dict(state.parts["average"])
+        _load_optimizer(optimizer, state.optimizer)
+    # Each phase has its own patch: shapes taken for variable cost speed, and fail on some versions.
+    model = torch.compile(network, dynamic=False) if config.compile else network
+    model, optimizer = accelerator.prepare(model, optimizer)
+    if state is not None and state.scaler and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(state.scaler)
+    progress = state.progress if state is not None else Progress()
+    return Run(config, accelerator, dtype, network, model, optimizer, average, progress)
+
+
+def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Accelerator:
+    # Accelerate keeps these for the life of the process: a second run in it may differ.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    if device.type == "cuda" and ":" in config.device:
+        torch.cuda.set_device(device)
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=_PRECISION[dtype],
+        gradient_accumulation_steps=config.accumulate,
+    )
+
+
+def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
+    if config.init and state is None:
+        return load_checkpoint(Path(config.init))[0].train()
+    if state is not None:
+        return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
+    try:
+        shape = DRCNetConfig(
+            config.width, config.depth, threshold=config.threshold, delta=config.delta
+        )
+    except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
+        raise UsageError(error.message, "See `drcnet train --help`.") from error
+    network = DRCNet(shape)
+    # Both stages add what they predict to the input: from zero on, the first step already starts
+    # at the input and not at noise of the network's own.
+    for layer in (network.sam.to_image, network.to_residual):
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+    return network
+
+
+def _make_optimizer(
+    config: TrainConfig, network: nn.Module, device: torch.device
+) -> torch.optim.Optimizer:
+    if config.optimizer == "muon":
+        return Muon(network.parameters(), config.lr, _pair(config.betas), config.weight_decay)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[config.optimizer](
+        network.parameters(),
+        lr=config.lr,
+        betas=_pair(config.betas),
+        weight_decay=config.weight_decay,
+        # One pass over each tensor instead of ten; other devices have no such kernel.
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def _pair(betas: tuple[float, ...]) -> tuple[float, float]:
+    return betas[0], betas[1]
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, Any]) -> None:
+    # The groups (rates, betas) are this run's own: a file has no say in them.
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": values["state"], "param_groups": groups})
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:
+                # Laid out as its weight, channels last or not: fused kernels take that for granted.
+                state[name] = torch.empty_like(weight, requires_grad=False).copy_(value)
+
+
+def _state_to_resume(config: TrainConfig) -> State | None:
+    """Find the state that `resume` asks for; raises UsageError if it is another run's."""
+    if config.resume == "never":
+        return None
+    path = find_state(config.folder) if config.resume == "auto" else Path(config.resume)
+    if path is None:
+        return None
+    state = load_state(path)
+    try:
+        check_state(state, config.optimizer)
+    except CheckpointFormatError as error:
+        raise not_a_state(path, error.message.rstrip(".")) from error
+    changed = _changes(state.config, config)
+    if config.resume == "auto" and changed:
+        raise UsageError(
+            f"{config.folder} holds a run with other settings: {', '.join(changed)}.",
+            f"Give another --out; or --resume never to begin anew; or --resume {path} to go on "
+            "with the new settings.",
+        )
+    return state
+
+
+def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
+    """Name the settings that changed and that a run depends on."""
+    now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
+    before = {**_ONCE, **before}
+    return [
+        f"{name.replace('_', '-')} was {brief(before[name])}"
+        for name, value in now.items()
+        if name not in _FREE and name in before and before[name] != value
+    ]
+
+
+def _portable(config: TrainConfig) -> dict[str, Any]:
+    """Give the settings for a checkpoint's metadata: of files and folders only the last names."""
+    values = asdict(config)
+    for name in ("data_root", "lq", "gt", "streaks", "init", "vgg", "out", "resume"):
+        values[name] = Path(values[name]).name
+    return {**values, "clean": [Path(folder).name for folder in config.clean]}

@@ -1,0 +1,114 @@
+"""Pairs from clean photographs alone: crops degraded while training goes on.
+
+The only module that knows how the degradations are called.
+"""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drcnet_cli.degrade import DEGRADATIONS, Degraded, Streaks, degrade
+from drcnet_cli.errors import UsageError
+from drcnet_cli.train.cache import PictureCache, find_pictures, read_rgb8
+from drcnet_cli.train.samples import (
+    Sample,
+    cut,
+    middle,
+    picture_number,
+    sample_rng,
+    to_unit_chw,
+    turn,
+)
+from drcnet_cli.train.variety import cut_scaled, vary_colour
+
+Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
+
+# Pixels at the border of a crop that are degraded otherwise than inside a picture, and cut off: the
+# reach of a blur, and of a demosaicing or a JPEG block.
+_MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
+
+
+def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
+    """Give the degradation of a kind, and the margin that its results need cut off.
+
+    `streaks`: folder of rendered rain layers to draw from, too. Raises UsageError for an unknown
+    kind or an empty folder.
+    """
+    if kind not in DEGRADATIONS:
+        raise UsageError(
+            f"Unknown kind of degradation {kind!r}.", f"Use one of {', '.join(DEGRADATIONS)}"
+        )
+    layers = load_streaks(streaks) if streaks else ()
+    return partial(_degrade, kind, layers), _MARGINS.get(kind, 0)
+
+
+def _degrade(
+    kind: str, layers: Streaks, image: NDArray[np.float32], rng: np.random.Generator
+) -> Degraded:
+    return degrade(image, kind, rng, layers)
+
+
+def load_streaks(folder: Path) -> list[NDArray[np.uint8]]:
+    """Read all rendered rain layers below a folder: H x W, uint8; raises UsageError if none."""
+    paths = find_pictures(folder)
+    if not paths:
+        raise UsageError(f"No rendered rain layers in {folder}.", "Leave --streaks out")
+    return [np.ascontiguousarray(read_rgb8(path)[..., 0]) for path in paths]
+
+
+class SyntheticSource:
+    """Random crops of clean pictures, each degraded in its own way.
+
+    With `vary`, their scale and colours differ from the pictures' (see `variety`).
+    """
+
+    def __init__(
+        self,
+        cache: PictureCache,
+        degrade: Degrade,
+        seed: int,
+        *,
+        margin: int = 0,
+        crops: int = 1,
+        vary: bool = True,
+    ) -> None:
+        self._cache = cache
+        self._degrade = degrade
+        self._seed = seed
+        self._margin = margin
+        self._crops = crops
+        self._vary = vary
+
+    def sample(self, number: int, patch: int) -> Sample:
+        """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        rng = sample_rng(self._seed, number)
+        picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
+        side = patch + 2 * self._margin
+        crop = cut_scaled(picture, side, rng) if self._vary else cut((picture,), side, rng)[0]
+        clean = to_unit_chw(turn((crop,), rng)[0])
+        if self._vary:
+            clean = vary_colour(clean, rng)
+        return degrade_crop(clean, self._degrade, self._margin, rng)
+
+
+def degrade_crop(
+    clean: NDArray[np.float32], degrade: Degrade, margin: int, rng: np.random.Generator
+) -> Sample:
+    """Degrade 3 x H x W and cut `margin` pixels off each side: (degraded, clean)."""
+    pair = degrade(clean, rng)
+    inner = slice(margin, -margin or None)
+    return pair.degraded[:, inner, inner], pair.clean[:, inner, inner]
+
+
+def held_pair(path: Path, name: str, degrade: Degrade, margin: int, side: int) -> Sample:
+    """Give a held picture's pair: its middle, at most side x side, with degradation fixed by name.
+
+    The run's seed plays no part, so that the scores of all runs can be compared.
+    """
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    crop = to_unit_chw(middle(read_rgb8(path), side + 2 * margin))
+    return degrade_crop(crop, degrade, margin, rng)

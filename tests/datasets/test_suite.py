@@ -1,0 +1,203 @@
+"""The table of test sets, finding them by name, and the noise that is added to clean ones."""
+
+import h5py
+import numpy as np
+import pytest
+from matlab_files import write_dnd, write_mat5, write_mat73
+from PIL import Image
+from training_helpers import picture, write_picture
+
+from drcnet_cli.datasets.suite import (
+    BENCHMARKS,
+    GROUPS,
+    available,
+    benchmarks_named,
+    find_suite,
+)
+from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.tasks import TASKS
+
+BLOCKS = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 8, 8, 3), dtype=np.uint8)
+
+
+def test_published_numbers():
+    counts = {name: benchmark.count for name, benchmark in BENCHMARKS.items()}
+    assert counts.pop("kodak24-blur") == 24
+    noise = {"cbsd68": 68, "kodak24": 24, "mcmaster": 18, "urban100": 100}
+    assert counts == {
+        "test100": 98,
+        "rain100h": 100,
+        "rain100l": 100,
+        "test2800": 2800,
+        "test1200": 1200,
+        "sidd": 1280,
+        "sidd-benchmark": 1280,
+        "sidd-samples": None,
+        "dnd": 1000,
+        "polyu": 100,
+        "gopro": 1111,
+        "gopro-sample": None,
+        "hide": 2025,
+        "realblur-j": 980,
+        "realblur-r": 980,
+        **{f"{name}-{sigma}": count for name, count in noise.items() for sigma in (15, 25, 50)},
+    }
+
+
+def test_the_table_is_consistent():
+    for name, benchmark in BENCHMARKS.items():
+        assert name == benchmark.name == name.lower()
+        assert benchmark.task in TASKS
+        assert "DIR/" in benchmark.where
+        assert benchmark.where.endswith(".")
+        assert name.endswith(f"-{benchmark.sigma}") == (benchmark.sigma is not None)
+    assert not set(GROUPS) & set(BENCHMARKS)
+
+
+def test_protocols():
+    assert {BENCHMARKS[name].protocol.psnr_channel for name in GROUPS["rain"]} == {"y"}
+    assert {BENCHMARKS[name].protocol.aligned for name in GROUPS["realblur"]} == {True}
+    assert not BENCHMARKS["sidd"].protocol.rounded
+    assert BENCHMARKS["gopro"].protocol.ssim_variant == "3d"
+
+
+@pytest.mark.parametrize("name", ["gopro", "GoPro", "realblur_J", "Rain100L", "CBSD68-25"])
+def test_names_in_any_spelling(name):
+    (benchmark,) = benchmarks_named(name)
+    assert benchmark.name == name.lower().replace("_", "-")
+
+
+def test_groups():
+    assert [b.name for b in benchmarks_named("rain")] == list(GROUPS["rain"])
+    assert [b.sigma for b in benchmarks_named("CBSD68")] == [15, 25, 50]
+    assert len(benchmarks_named("realblur")) == 2
+    with pytest.raises(UsageError, match="'gopo'") as error:
+        benchmarks_named("gopo")
+    for name in (*BENCHMARKS, *GROUPS):
+        assert name in error.value.hint
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_missing_set_says_where_to_get_it_and_where_it_should_be(tmp_path, name):
+    (tmp_path / "unrelated").mkdir()
+    for root in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(UsageError) as error:
+            find_suite(BENCHMARKS[name], root)
+        assert str(root) in error.value.message
+        assert BENCHMARKS[name].where in error.value.hint
+    assert available(tmp_path) == available(tmp_path / "absent") == ()
+
+
+def test_another_number_of_pictures_is_said(tmp_path):
+    for number in range(24):
+        write_picture(tmp_path / "Kodak24" / f"{number}.png", number, 8, 8)
+    assert find_suite(BENCHMARKS["kodak24-15"], tmp_path).notes == ()
+    write_picture(tmp_path / "Kodak24" / "x.png", 0, 8, 8)
+    (note,) = find_suite(BENCHMARKS["kodak24-15"], tmp_path).notes
+    assert "has 24 pictures as published; here are 25" in note
+
+
+def test_the_noise_is_that_of_its_seed_and_the_pictures_place(tmp_path):
+    for number, name in enumerate(("1.png", "10.png", "2.png")):
+        write_picture(tmp_path / "McMaster" / name, number, 16, 16)
+    suite = find_suite(BENCHMARKS["mcmaster-50"], tmp_path, seed=7)
+    for index, case in enumerate(suite.cases):
+        degraded, target = case.load()
+        noise = np.random.default_rng((7, index)).normal(0, 50, target.shape)
+        assert np.array_equal(target, picture(index, 16, 16))
+        assert np.array_equal(degraded, ((target + noise) / 255).astype(np.float32))
+        assert degraded.dtype == np.float32
+        assert degraded.max() > 1 or degraded.min() < 0  # not clipped
+    again = find_suite(BENCHMARKS["mcmaster-50"], tmp_path, seed=8)
+    assert not np.array_equal(again.cases[0].load()[0], suite.cases[0].load()[0])
+
+
+@pytest.mark.parametrize("write", [write_mat5, write_mat73])
+@pytest.mark.parametrize("folder", ["SIDD", "SIDD/test", "SIDD_Validation_sRGB", ""])
+def test_sidds_validation_blocks(tmp_path, write, folder):
+    place = tmp_path / folder
+    write(place / "ValidationNoisyBlocksSrgb.mat", ValidationNoisyBlocksSrgb=BLOCKS[0])
+    with pytest.raises(UsageError, match="clean blocks"):
+        find_suite(BENCHMARKS["sidd"], tmp_path)
+    write(place / "ValidationGtBlocksSrgb.mat", ValidationGtBlocksSrgb=BLOCKS[1])
+    suite = find_suite(BENCHMARKS["sidd"], tmp_path)
+    names = [case.name for case in suite.cases]
+    assert names == ["0001-01", "0001-02", "0001-03", "0002-01", "0002-02", "0002-03"]
+    degraded, target = suite.cases[4].load()
+    assert np.array_equal(degraded, BLOCKS[0, 1, 1])
+    assert np.array_equal(target, BLOCKS[1, 1, 1])
+    assert BENCHMARKS["sidd"] in available(tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_mat5, write_mat73])
+def test_sidds_benchmark_blocks_have_no_targets(tmp_path, write):
+    write(tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat", BenchmarkNoisyBlocksSrgb=BLOCKS[0])
+    suite = find_suite(BENCHMARKS["sidd-benchmark"], tmp_path)
+    degraded, target = suite.cases[5].load()
+    assert np.array_equal(degraded, BLOCKS[0, 1, 2])
+    assert target is None
+    assert available(tmp_path) == ()
+
+
+def test_blocks_of_two_numbers_are_no_pairs(tmp_path):
+    write_mat5(tmp_path / "ValidationNoisyBlocksSrgb.mat", ValidationNoisyBlocksSrgb=BLOCKS[0])
+    write_mat5(tmp_path / "ValidationGtBlocksSrgb.mat", ValidationGtBlocksSrgb=BLOCKS[1][:1])
+    with pytest.raises(UsageError, match="different numbers"):
+        find_suite(BENCHMARKS["sidd"], tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["DND", "dnd_2017", ""])
+def test_dnds_boxes(tmp_path, folder):
+    pixels = write_dnd(tmp_path / folder, images=2, boxes=3, side=8)
+    suite = find_suite(BENCHMARKS["dnd"], tmp_path)
+    names = [f"000{image}_0{box}" for image in (1, 2) for box in (1, 2, 3)]
+    assert [case.name for case in suite.cases] == names
+    degraded, target = suite.cases[5].load()
+    assert target is None
+    assert degraded.dtype == np.float32
+    assert np.array_equal(degraded, pixels[1, 2:10, 4:12])
+    (tmp_path / folder / "images_srgb/0002.mat").unlink()
+    with pytest.raises(ImageError, match=r"0002\.mat does not exist"):
+        suite.cases[5].load()
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [[[1, 1, 8]], [[0, 1, 8, 8]], [[5, 1, 4, 8]], [[np.nan, 1, 8, 8]], [[1, 1, np.inf, 8]], []],
+)
+def test_boxes_that_are_none(tmp_path, boxes):
+    write_dnd(tmp_path, images=1, boxes=1, side=8)
+    with h5py.File(tmp_path / "info.mat", "r+") as file:
+        del file["#refs#/0"]
+        file["#refs#/0"] = np.array(boxes).T
+        file["info/boundingboxes"][0, 0] = file["#refs#/0"].ref
+    with pytest.raises(ImageError, match=r"info\.mat is damaged"):
+        find_suite(BENCHMARKS["dnd"], tmp_path)
+
+
+def test_available_goes_by_names(tmp_path):
+    write_picture(tmp_path / "stray.png", 0, 8, 8)
+    for name in ("Rain100L/input/1.png", "Rain100L/target/1.png", "Kodak24/1.png"):
+        write_picture(tmp_path / name, 0, 8, 8)
+    names = [benchmark.name for benchmark in available(tmp_path)]
+    assert names == ["rain100l", "kodak24-15", "kodak24-25", "kodak24-50", "kodak24-blur"]
+    assert [b.name for b in available(tmp_path / "Rain100L")] == ["rain100l"]
+
+
+def test_blurred_pictures_are_those_of_the_degrade_command(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "Kodak24"
+    folder.mkdir()
+    for name in ("kodim02", "kodim01"):
+        pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    make_pairs(folder, tmp_path / "pairs", "blur", seed=5)
+    suite = find_suite(BENCHMARKS["kodak24-blur"], tmp_path, seed=5)
+    assert [case.name for case in suite.cases] == ["kodim01.png", "kodim02.png"]
+    for case in suite.cases:
+        for side, pixels in zip(("lq", "gt"), case.load(), strict=True):
+            written = np.asarray(Image.open(tmp_path / "pairs" / side / case.name))
+            assert np.array_equal(pixels, written)
+    other = find_suite(BENCHMARKS["kodak24-blur"], tmp_path, seed=6)
+    assert not np.array_equal(other.cases[0].load()[0], suite.cases[0].load()[0])

@@ -1,0 +1,109 @@
+import pytest
+from training_helpers import write_picture
+
+from drcnet_cli.datasets.training import DATASETS, find_dataset
+from drcnet_cli.errors import UsageError
+from drcnet_cli.train.config import DATASET_TASKS
+
+
+def make(root, *names):
+    for number, name in enumerate(names):
+        write_picture(root / name, number, 8, 8)
+
+
+def test_the_flags_table_of_data_sets_is_this_one():
+    assert {name: dataset.task for name, dataset in DATASETS.items()} == DATASET_TASKS
+
+
+def test_published_numbers():
+    counts = {name: dataset.pairs for name, dataset in DATASETS.items()}
+    assert counts == {"rain13k": 13712, "sidd": 320, "gopro": 2103, "realblur": 3758}
+
+
+@pytest.mark.parametrize("below", ["", "train", "Rain13K/train", "train/Rain13K", "Datasets/train"])
+def test_rain13k_wherever_its_two_folders_lie(tmp_path, below):
+    root = tmp_path / below
+    make(root, "input/1.jpg", "input/2.jpg", "target/1.jpg", "target/2.jpg", "target/3.jpg")
+    _, found, notes = find_dataset("rain13k", tmp_path)
+    assert [pair.name for pair in found.matching.pairs] == ["1.jpg", "2.jpg"]
+    assert "2 pairs" in notes[0]
+    assert "input" in notes[0]
+    assert any("3.jpg" in note for note in notes)
+    assert any("13712" in note for note in notes)
+
+
+def test_sidd_as_published(tmp_path):
+    scene = "SIDD_Medium_Srgb/Data/0001_001_S6_00100_00060_3200_L"
+    make(
+        tmp_path,
+        *(f"{scene}/0001_{side}_SRGB_01{n}.PNG" for side in ("GT", "NOISY") for n in (0, 1)),
+    )
+    _, found, notes = find_dataset("sidd", tmp_path)
+    assert len(found.matching.pairs) == 2
+    assert all("NOISY" in p.degraded.name and "GT" in p.clean.name for p in found.matching.pairs)
+    assert {pair.group for pair in found.matching.pairs} == {"0001"}
+    assert any("320" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/GOPR0372_07_00/blur/47.png", "train/GOPR0372_07_00/sharp/47.png"),
+        ("GoPro/train/input/GOPR0372_07_00-47.png", "GoPro/train/target/GOPR0372_07_00-47.png"),
+        ("train/blur_crops/GOPR0372_07_00-47_s1.png", "train/sharp_crops/GOPR0372_07_00-47_s1.png"),
+    ],
+)
+def test_gopro_layouts_and_scenes(tmp_path, names):
+    make(tmp_path, *names, "test/GOPR0384_11_00/blur/1.png", "test/GOPR0384_11_00/sharp/1.png")
+    _, found, _ = find_dataset("gopro", tmp_path)
+    (pair,) = found.matching.pairs
+    assert pair.group == "GOPR0372_07_00"
+    assert pair.degraded == tmp_path / names[0]
+    assert pair.clean == tmp_path / names[1]
+
+
+def test_gopro_takes_blur_and_not_blur_gamma(tmp_path):
+    scene = "GOPRO_Large/train/GOPR0372_07_00"
+    make(tmp_path, *(f"{scene}/{side}/1.png" for side in ("blur", "blur_gamma", "sharp")))
+    _, found, _ = find_dataset("gopro", tmp_path)
+    assert [pair.degraded.parent.name for pair in found.matching.pairs] == ["blur"]
+
+
+def test_crops_are_not_counted_against_the_published_number(tmp_path):
+    make(tmp_path, "train/input_crops/1_s001.png", "train/target_crops/1_s001.png")
+    _, found, notes = find_dataset("sidd", tmp_path)
+    assert not found.whole
+    assert not any("320" in note for note in notes)
+
+
+def test_realblur_goes_by_its_list(tmp_path):
+    scene = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"
+    for number in (1, 2):
+        make(tmp_path / scene / f"scene00{number}", "blur/blur_1.png", "gt/gt_1.png")
+    line = f"{scene}/scene001/gt/gt_1.png {scene}/scene001/blur/blur_1.png\n"
+    missing = f"{scene}/scene009/gt/gt_1.png {scene}/scene009/blur/blur_1.png\n"
+    with pytest.raises(UsageError, match="list of those to train on"):
+        find_dataset("realblur", tmp_path)
+    (tmp_path / "RealBlur_J_train_list.txt").write_text(line + missing)
+    _, found, notes = find_dataset("realblur", tmp_path)
+    (pair,) = found.matching.pairs
+    assert pair.degraded == tmp_path / scene / "scene001/blur/blur_1.png"
+    assert pair.clean == tmp_path / scene / "scene001/gt/gt_1.png"
+    assert pair.group == "scene001"
+    assert any("scene009" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_missing_data_set_says_where_to_get_it(tmp_path, name):
+    with pytest.raises(UsageError) as error:
+        find_dataset(name, tmp_path)
+    assert DATASETS[name].title in error.value.message
+    assert DATASETS[name].where in error.value.hint
+    assert "--data-root" in error.value.hint
+
+
+def test_the_test_set_is_never_taken_for_the_training_set(tmp_path):
+    make(tmp_path, "test/input/1.png", "test/target/1.png")
+    for name in DATASETS:
+        with pytest.raises(UsageError, match="is not in"):
+            find_dataset(name, tmp_path)

@@ -1,0 +1,125 @@
+"""Scoring a suite: order, failures, protocols, several processes."""
+
+import threading
+
+import numpy as np
+
+from drcnet_cli import metrics
+from drcnet_cli.datasets.case import Case, Protocol, Suite
+from drcnet_cli.errors import ImageError, NonFiniteError
+from drcnet_cli.evaluation.processes import Processes, join_processes
+from drcnet_cli.evaluation.score import score_suite, to_bytes
+
+
+class Brighten:
+    """Stands for a restorer: adds a constant, and remembers what it was given."""
+
+    def __init__(self, fails=()):
+        self.given = []
+        self.settled = 0
+        self.fails = fails
+
+    def settle_dtype(self, pixels):
+        self.settled += 1
+
+    def restore(self, pixels):
+        assert threading.current_thread() is threading.main_thread()  # one network, one user
+        self.given.append(pixels)
+        if len(self.given) in self.fails:
+            raise NonFiniteError("not finite", "")
+        if pixels.dtype == np.uint8:
+            return (pixels.astype(int) + 7).clip(0, 255).astype(np.uint8)
+        return (pixels + np.float32(0.3 / 255)).clip(0, 1)
+
+
+def suite_of(count, size=(24, 20)):
+    rng = np.random.default_rng(0)
+    pictures = [
+        tuple(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(2))
+        for _ in range(count)
+    ]
+    return Suite(
+        tuple(Case(f"{n}.png", lambda pair=pair: pair) for n, pair in enumerate(pictures)), "memory"
+    ), pictures
+
+
+def test_scores_are_the_metrics_of_each_picture_in_order():
+    suite, pictures = suite_of(5)
+    told = []
+    scores, failed = score_suite(
+        suite, Brighten(), Protocol("y", "y", "replicate"), progress=lambda *n: told.append(n)
+    )
+    assert not failed
+    assert told == [(n, 5) for n in range(1, 6)]
+    for number, (score, (degraded, target)) in enumerate(zip(scores, pictures, strict=True)):
+        restored = (degraded.astype(int) + 7).clip(0, 255).astype(np.uint8)
+        assert score.name == f"{number}.png"
+        assert (score.width, score.height) == (20, 24)
+        assert score.psnr == metrics.psnr(restored, target, channel="y")
+        assert score.ssim == metrics.ssim(restored, target, channel="y", variant="replicate")
+        assert score.input_psnr == metrics.psnr(degraded, target, channel="y")
+        assert score.lpips is None
+
+
+def test_a_protocol_without_rounding_restores_in_floating_point():
+    suite, pictures = suite_of(1)
+    restorer = Brighten()
+    scores, _ = score_suite(suite, restorer, Protocol(rounded=False))
+    assert restorer.given[0].dtype == np.float32
+    degraded, target = (pixels.astype(np.float32) / 255 for pixels in pictures[0])
+    raised = (degraded + np.float32(0.3 / 255)).clip(0, 1)
+    assert scores[0].psnr == metrics.psnr(raised, target, rounded=False)
+    assert scores[0].psnr != metrics.psnr(raised, target)
+
+
+def test_noise_beyond_the_range_reaches_the_network_but_not_the_score():
+    target = np.full((16, 16, 3), 250, np.uint8)
+    noisy = np.full((16, 16, 3), 1.2, np.float32)
+    restorer = Brighten()
+    suite = Suite((Case("a", lambda: (noisy, target)),), "")
+    scores, _ = score_suite(suite, restorer, Protocol())
+    assert restorer.given[0].max() == np.float32(1.2)
+    assert scores[0].input_psnr == metrics.psnr(to_bytes(noisy), target)
+
+
+def test_failures_are_told_and_the_others_scored():
+    suite, pictures = suite_of(5)
+
+    def damaged():
+        raise ImageError("b.png is cut off.", "")
+
+    small = pictures[2][1][:8]
+    cases = list(suite.cases)
+    cases[1] = Case("b.png", damaged)
+    cases[2] = Case("c.png", lambda: (pictures[2][0], small))
+    cases[4] = Case("e.png", lambda: (pictures[4][0], None))
+    scores, failed = score_suite(Suite(tuple(cases), ""), Brighten(fails=(3,)), Protocol())
+    assert [score.name for score in scores] == ["0.png"]
+    assert len(failed) == 4
+    for name, sentence in zip(("b.png", "c.png", "3.png", "e.png"), failed, strict=True):
+        assert name in sentence
+
+
+def test_the_number_type_is_settled_by_the_first_picture_in_every_process():
+    class Alone(Processes):
+        def gather(self, mine):
+            return mine  # what the others have is no matter here
+
+    suite, _ = suite_of(3)
+    restorers = [Brighten(), Brighten()]
+    for index, restorer in enumerate(restorers):
+        score_suite(suite, restorer, Protocol(), processes=Alone(index, 2))
+    assert [restorer.settled for restorer in restorers] == [1, 1]
+    assert [len(restorer.given) for restorer in restorers] == [2, 1]
+
+
+def test_every_item_is_one_process_s():
+    shares = [Processes(index, 3).mine("abcdefgh") for index in range(3)]
+    assert sorted(item for share in shares for item in share) == list(enumerate("abcdefgh"))
+
+
+def test_one_process_needs_no_launcher(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert join_processes("cpu") == Processes()
+    assert Processes().gather([1]) == [1]
+    assert Processes(1, 2, 1).device("cpu") == "cpu"

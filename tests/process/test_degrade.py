@@ -1,0 +1,203 @@
+"""`drcnet degrade`: contact sheets and folders of pairs."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from drcnet_cli.cli.degrade import choose_kind, degrade
+from drcnet_cli.degrade import folder
+from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.degrade.preview import contact_sheet, drawn_scenes
+from drcnet_cli.degrade.scene import draw_scene
+from drcnet_cli.errors import StorageError, UsageError
+
+app = typer.Typer()
+app.command()(degrade)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Make a folder of three pictures, one of them in a subfolder."""
+    folder = tmp_path / "photos"
+    for number, name in enumerate(["a.png", "b c.jpg", "deeper/ä.png"]):
+        save(folder / name, number)
+    return folder
+
+
+def save(path, number, height=40, width=56):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scene = draw_scene(np.random.default_rng(number), height, width)
+    Image.fromarray((scene.transpose(1, 2, 0) * 255).astype(np.uint8)).save(path)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("task", ["rain", "derain", "noise", "blur"])
+def test_preview_of_drawn_scenes_needs_no_photographs(tmp_path, task):
+    result = run("--task", task, "--preview", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    sheet = pixels(tmp_path / "sheet.png")
+    assert sheet.shape == (4 * 280, 5 * 260, 3)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_preview_shows_the_photographs_and_follows_the_seed(tmp_path, photographs):
+    sheets = []
+    for seed, name in ((1, "one"), (1, "again"), (2, "two")):
+        sheet = tmp_path / f"{name}.png"
+        result = run("--task", "rain", "--preview", sheet, "--seed", seed, photographs)
+        assert result.exit_code == 0, result.output
+        sheets.append(sheet.read_bytes())
+    assert sheets[0] == sheets[1] != sheets[2]
+    sheet, first = pixels(tmp_path / "one.png"), pixels(photographs / "a.png")
+    np.testing.assert_array_equal(sheet[:40, :56], first)
+    assert (sheet[:40, 260:316] != first).any()
+
+
+def test_pairs_mirror_the_tree_and_hold_the_clean_picture(tmp_path, photographs):
+    out = tmp_path / "out"
+    result = run("--task", "rain", photographs, out, "--seed", 3, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["written"], report["kind"], report["seed"]) == (3, "rain", 3)
+    assert names(out / "lq") == names(out / "gt") == ["a.png", "b c.png", "deeper/ä.png"]
+    np.testing.assert_array_equal(pixels(out / "gt/a.png"), pixels(photographs / "a.png"))
+    assert pixels(out / "lq/a.png").shape == (40, 56, 3)
+    assert (pixels(out / "lq/a.png") != pixels(out / "gt/a.png")).any()
+
+
+def test_a_pair_depends_on_seed_and_name_alone(tmp_path, photographs):
+    make_pairs(photographs, tmp_path / "all", "noise", seed=5)
+    (photographs / "a.png").unlink()
+    save(photographs / "0.png", 9)
+    make_pairs(photographs, tmp_path / "others", "noise", seed=5)
+    make_pairs(photographs, tmp_path / "seed", "noise", seed=6)
+    one, two, three = (
+        (tmp_path / run / "lq/b c.png").read_bytes() for run in ("all", "others", "seed")
+    )
+    assert one == two != three
+
+
+def test_an_interrupted_run_goes_on_and_overwrite_redoes(tmp_path, photographs):
+    out = tmp_path / "out"
+    make_pairs(photographs, out, "rain", seed=1)
+    before = (out / "lq/a.png").read_bytes()
+    (out / "gt/b c.png").unlink()
+    resumed = make_pairs(photographs, out, "rain", seed=2)
+    assert (resumed.written, resumed.skipped) == (1, 2)
+    assert (out / "lq/a.png").read_bytes() == before
+    assert make_pairs(photographs, out, "rain", seed=2, overwrite=True).written == 3
+    assert (out / "lq/a.png").read_bytes() != before
+
+
+def test_a_damaged_picture_is_reported_and_the_others_go_on(tmp_path, photographs):
+    (photographs / "broken.jpg").write_bytes(b"no picture at all")
+    (photographs / "._a.png").write_bytes(b"what macOS leaves behind")
+    result = run("--task", "blur", photographs, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "broken.jpg" in result.output and "3 pairs" in result.output
+    assert len(names(tmp_path / "out/lq")) == 3
+
+
+def test_streaks_are_drawn_from_a_folder(tmp_path, photographs):
+    layers = tmp_path / "layers"
+    layers.mkdir()
+    Image.fromarray(np.full((60, 80), 200, np.uint8)).save(layers / "one.png")
+    outs = [tmp_path / "with", tmp_path / "without"]
+    options = ["--task", "rain", "--kind", "rain-heavy", "--seed", 1]
+    assert run(*options, "--streaks", layers, photographs, outs[0]).exit_code == 0
+    assert run(*options, photographs, outs[1]).exit_code == 0
+    one, two = ([(out / "lq" / name).read_bytes() for name in names(out / "lq")] for out in outs)
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preview", "s.png"], "Nothing says what to add"),
+        (["--task", "rain"], "Nothing says what to make"),
+        (["--task", "snow", "--preview", "s.png"], "Unknown task 'snow'"),
+        (["--task", "rain", "--kind", "blur", "--preview", "s.png"], "Unknown kind 'blur'"),
+        (["--task", "rain", "missing", "out"], "There is no folder missing"),
+        (["--task", "rain", "missing", "--preview", "s.png"], "no pictures in missing"),
+        (["--task", "rain", ".", "out"], "lies within"),
+    ],
+)
+def test_impossible_calls_say_what_to_type(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert isinstance(result.exception, UsageError)
+    assert said in result.exception.message and result.exception.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_would_share_an_output_are_refused(tmp_path, photographs):
+    save(photographs / "a.jpg", 4)
+    with pytest.raises(UsageError, match="would both be written"):
+        make_pairs(photographs, tmp_path / "out", "rain", seed=0)
+
+
+def test_kinds_follow_the_task():
+    assert choose_kind("rain", None) == choose_kind("derain", None) == "rain"
+    assert choose_kind("denoise", None) == "noise"
+    assert choose_kind("noise", "camera") == choose_kind(None, "camera") == "camera"
+
+
+def test_sheets_take_photographs_of_any_size():
+    tall, wide = np.zeros((90, 20, 3), np.uint8), np.full((8, 300, 3), 255, np.uint8)
+    sheet = contact_sheet([tall, wide], "rain-light", seed=0, columns=2, side=64)
+    assert sheet.shape == (2 * 88, 3 * 68, 3)
+    scenes = drawn_scenes(2, seed=0, side=32)
+    assert scenes[0].shape == (32, 32, 3) and (scenes[0] != scenes[1]).any()
+
+
+def test_the_command_loads_no_heavy_library_before_it_runs():
+    code = (
+        "import sys, drcnet_cli.cli.degrade; "
+        "sys.exit(','.join({'cv2', 'torch', 'numpy', 'PIL'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_ends_the_run_with_one_sentence(tmp_path, photographs, monkeypatch):
+    write = folder.write_png
+    there = []
+
+    def fill(path, image):
+        if len(there) == 3:
+            raise StorageError(f"{path} cannot be written: No space left on device.")
+        there.append(path)
+        write(path, image)
+
+    monkeypatch.setattr(folder, "write_png", fill)
+    made = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    assert (made.written, len(made.failed)) == (1, 1)
+    monkeypatch.undo()
+    again = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    assert (again.skipped, again.failed) == (1, ())
+
+
+def test_a_sheet_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(StorageError, match="sheet.png cannot be written: Read-only"):
+        folder.write_png(tmp_path / "sheet.png", np.zeros((8, 8, 3), np.uint8))

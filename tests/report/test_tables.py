@@ -1,0 +1,89 @@
+"""Evaluations as tables: what stands beside ours, and what may not."""
+
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from score_helpers import evaluation, image
+
+from drcnet_cli.datasets.case import Protocol
+from drcnet_cli.datasets.suite import BENCHMARKS, GROUPS
+from drcnet_cli.evaluation import published
+from drcnet_cli.report import tables as scores
+from drcnet_cli.report.marked import BEGIN, END, write_marked
+
+
+def test_the_input_comes_first_ours_last_and_the_published_between():
+    rows = scores.rows(evaluation(image("a", 38.0)))
+    assert rows[0].method == "input"
+    assert rows[-1].ours
+    known = published.published_for("rain100l")
+    assert [row.psnr for row in rows[1:-1]] == [score.psnr for score in known]
+    assert len(known) > 5
+    paper = next(row for row in rows if row.method.startswith("DRCNet"))
+    assert paper.cells()[1] == "38.23"
+    # 38.0 dB is a little worse than the paper's 38.23, and far better than the input's 20.
+    assert paper.fewer[0] == pytest.approx(100 * (1 - 10 ** (0.23 / 20)))
+    assert rows[0].fewer[0] == pytest.approx(100 * (1 - 10 ** (-18 / 20)))
+
+
+def test_a_part_of_a_set_stands_alone_and_says_so():
+    measured = evaluation(image("a", 38.0), expected=100)
+    assert [row.method for row in scores.rows(measured)] == ["input", "net"]
+    assert any("not comparable" in remark for remark in scores.remarks(measured))
+    assert scores.overview([measured])[0][-1] == scores.NO_VALUE
+    assert scores.to_record(measured)["published"] == []
+
+
+def test_an_ssim_of_another_kind_is_shown_but_not_compared():
+    rows = scores.rows(evaluation(image("a", 31.0), benchmark="cbsd68-25"))
+    other = next(row for row in rows if row.method.startswith("AirNet"))
+    assert other.ssim is not None
+    assert other.fewer[0] is not None
+    assert other.fewer[1] is None
+
+
+def test_averages_need_every_set_of_the_group():
+    measured = [
+        evaluation(image("a", 30.0 + n), benchmark=name, title=BENCHMARKS[name].title)
+        for n, name in enumerate(GROUPS["rain"])
+    ]
+    assert not list(scores.average_rows(measured[1:]))
+    assert not list(scores.average_rows([*measured[1:], replace(measured[0], expected=2)]))
+    ((title, rows),) = scores.average_rows(measured)
+    assert all(BENCHMARKS[name].title in title for name in GROUPS["rain"])
+    assert rows[-1].psnr == pytest.approx(32)
+    assert [row.psnr for row in rows[1:-1]] == [
+        score.psnr for score in published.published_for("rain-average")
+    ]
+
+
+def test_csv_has_a_line_a_picture_whatever_its_name():
+    name = 'a,"b"\nc.png'
+    lines = list(csv.DictReader(io.StringIO(scores.to_csv([evaluation(image(name, 30.0))]))))
+    assert lines[0]["name"] == name
+    assert float(lines[0]["psnr"]) == 30.0
+    assert lines[0]["dataset"] == "rain100l"
+
+
+def test_markdown_names_command_checkpoint_and_protocol():
+    measured = evaluation(image("a", 30.0), protocol=Protocol("y", "y", "replicate"), title="R|L")
+    text = scores.to_markdown([measured], "drcnet eval -d rain100l")
+    assert "`drcnet eval -d rain100l`" in text
+    assert "R\\|L" in text
+    assert "SSIM Y (replicate)" in text
+    assert "0" * 64 in text
+    widths = {line.count("|") for line in text.split("## ")[1].splitlines() if line[:1] == "|"}
+    assert len(widths) == 1
+
+
+def test_a_page_s_own_text_stays_around_the_marks(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        write_marked(page, "new\n", "whole\n")
+        assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    page.write_text(f"{BEGIN} but no end\n", encoding="utf-8")
+    write_marked(page, "part\n", "all\n")
+    assert page.read_text(encoding="utf-8") == "all\n"
