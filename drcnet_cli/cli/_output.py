@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from drcnet_cli import settings
 from drcnet_cli.errors import EXIT_UNREAD, DrcnetError
-from drcnet_cli.text import is_obeyed
+from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,20 +52,6 @@ def note(text: str) -> None:
 def notifier(quiet: bool) -> Callable[[str], None]:
     """Give what writes a library's remarks as notes, or nothing where they are not wanted."""
     return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would obey rather than show, as a file's name may hold it.
-
-    Control characters, line ends, bytes that are no text, and marks that turn the direction of
-    reading around. Everything else stays, joiners of emoji and of many scripts included.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode("ascii") if is_obeyed(character) else character
-        for character in text
-    )
 
 
 def _write_line(stream: TextIO, text: str) -> None:

@@ -10,7 +10,8 @@ from typing import IO, Any, NamedTuple, cast
 
 import torch
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.text import shorten
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -155,7 +156,8 @@ class _Machine:
         known = argument in _CALLABLE or (module == "torch" and name in _DTYPES)
         if not known:
             raise CheckpointFormatError(
-                f"holds Python objects besides tensors ({brief(f'{module}.{name}')}); none was run."
+                "holds Python objects besides tensors "
+                f"({shorten(f'{module}.{name}')}); none was run."
             )
         self.stack.append(_Global(argument))
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.pickle_machine import Bounded, Recipe, Storage, run_pickle
+from drcnet_cli.text import shorten
 
 _LONGEST_PICKLE = 64 << 20  # bytes
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -111,7 +112,7 @@ def _state_dict(content: object, containers: tuple[str, ...]) -> dict[str, Recip
         raise CheckpointFormatError("holds no state dict.")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Recipe):
-            raise CheckpointFormatError(f"holds no state dict: {brief(name)} is not a tensor.")
+            raise CheckpointFormatError(f"holds no state dict: {shorten(name)} is not a tensor.")
     return content
 
 

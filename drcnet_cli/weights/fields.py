@@ -4,8 +4,8 @@ import re
 import sys
 from typing import Any
 
-from drcnet_cli.errors import WeightsError, brief
-from drcnet_cli.text import is_obeyed
+from drcnet_cli.errors import WeightsError
+from drcnet_cli.text import is_control, shorten
 
 _LONGEST_TEXT = 10_000
 _LAYOUT = str.maketrans("", "", "\t\n")  # what texts may hold of all that is obeyed
@@ -18,13 +18,13 @@ class Fields:
         """Start reading `value`, called `where` in errors; WeightsError if it is no object."""
         self.where = where
         if not isinstance(value, dict):
-            raise WeightsError(f"{where}: must be an object, not {brief(value)}.")
+            raise WeightsError(f"{where}: must be an object, not {shorten(value)}.")
         self._values: dict[str, Any] = value
         self._read: set[str] = set()
 
     def fail(self, key: str, expected: str) -> WeightsError:
         """Give (not raise) the error that `key` is not what was `expected`."""
-        found = brief(self._values[key]) if key in self._values else "missing"
+        found = shorten(self._values[key]) if key in self._values else "missing"
         return WeightsError(f"{self.where}: {key} must be {expected}, but is {found}.")
 
     def raw(self, key: str) -> object:
@@ -44,7 +44,7 @@ class Fields:
             not isinstance(value, str)
             or len(value) > _LONGEST_TEXT
             or not re.fullmatch(pattern, value)
-            or any(map(is_obeyed, value.translate(_LAYOUT)))
+            or any(map(is_control, value.translate(_LAYOUT)))
         ):
             raise self.fail(key, expected)
         return value
@@ -103,4 +103,6 @@ class Fields:
     def end(self) -> None:
         """Raise WeightsError if there is a key that was not read: most likely a typing slip."""
         if unknown := sorted(set(self._values) - self._read):
-            raise WeightsError(f"{self.where}: unknown field {', '.join(map(brief, unknown[:5]))}.")
+            raise WeightsError(
+                f"{self.where}: unknown field {', '.join(map(shorten, unknown[:5]))}."
+            )

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from huggingface_hub.file_download import http_get
 
-from drcnet_cli.errors import DrcnetError, NetworkError, brief
+from drcnet_cli.errors import DrcnetError, NetworkError
+from drcnet_cli.text import shorten
 from drcnet_cli.weights.hub_errors import HUB_ERRORS
 
 PATIENCE = 120.0  # seconds for all that is not the content
@@ -37,7 +38,7 @@ def check_address(asked: str, answered: str) -> None:
     before, after = urlsplit(asked).scheme, urlsplit(answered).scheme
     if after not in {"https", before}:
         raise NetworkError(
-            f"{asked} redirects to {brief(answered, 200)}, which is not followed.",
+            f"{asked} redirects to {shorten(answered, 200)}, which is not followed.",
             "Check HF_ENDPOINT and the proxy.",
         )
 
