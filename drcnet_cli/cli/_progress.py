@@ -13,7 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from drcnet_cli.cli._output import note, printable, stderr_console
+from drcnet_cli.cli._output import note, stderr_console
+from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.pipeline import Outcome

@@ -5,7 +5,8 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from drcnet_cli.cli._output import note, printable, stderr_console
+from drcnet_cli.cli._output import note, stderr_console
+from drcnet_cli.text import printable
 from drcnet_cli.train.log import Snapshot
 
 _PLAIN_EVERY = 30.0  # seconds

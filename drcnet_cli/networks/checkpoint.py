@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.text import shorten
 
 FORMAT = 1
 METADATA_KEY = "drcnet"
@@ -52,7 +53,7 @@ class CheckpointInfo:
         patch = self.training_patch
         if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
             raise CheckpointFormatError(
-                f"The checkpoint's training_patch cannot be {brief(patch)}."
+                f"The checkpoint's training_patch cannot be {shorten(patch)}."
             )
 
     def to_json(self) -> str:
@@ -82,8 +83,8 @@ class CheckpointInfo:
         arch = values.get("arch")
         if values.get("format") != FORMAT or not isinstance(arch, str) or arch not in ARCHITECTURES:
             raise CheckpointFormatError(
-                f"The checkpoint has format {brief(values.get('format'))}, architecture "
-                f"{brief(arch)}; this version reads format {FORMAT}, "
+                f"The checkpoint has format {shorten(values.get('format'))}, architecture "
+                f"{shorten(arch)}; this version reads format {FORMAT}, "
                 f"{', '.join(ARCHITECTURES)}.",
                 "It may come from a newer version: pip install --upgrade drcnet",
             )
@@ -123,6 +124,15 @@ def save_checkpoint(
         dump_tensors(temporary, tensors, {METADATA_KEY: info.to_json()})
 
 
+def dump_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write contiguous tensors as safetensors into `path`, not atomically; raises OSError.
+
+    All of the file is in memory for the while: safetensors' own `save_file` raises SafetensorError
+    where a disk is full, and leaves files of unknown names (`.tmpwq9eZT`) when it is killed.
+    """
+    path.write_bytes(save(dict(tensors), dict(metadata)))
+
+
 def read_info(path: Path) -> CheckpointInfo:
     """Read a checkpoint's description only; raise CheckpointFormatError for any other file."""
     with _open(path) as file:
@@ -147,7 +157,7 @@ def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
             shape, dtype = tuple(entry.get_shape()), entry.get_dtype()
             if shape != tuple(parameter.shape) or dtype not in _DTYPES:
                 raise CheckpointFormatError(
-                    f"{path}: tensor {name} is of type {dtype} and shape {brief(shape)}, not of "
+                    f"{path}: tensor {name} is of type {dtype} and shape {shorten(shape)}, not of "
                     f"floating point and shape {tuple(parameter.shape)}."
                 )
             state[name] = file.get_tensor(name).float()
@@ -175,7 +185,7 @@ def _open(path: Path) -> safe_open:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointFormatError(
-            f"{path} is not a safetensors file ({brief(str(error))[1:-1]}).", advice
+            f"{path} is not a safetensors file ({shorten(str(error))[1:-1]}).", advice
         ) from error
 
 
@@ -196,7 +206,7 @@ def _check_names(found: set[str], expected: set[str], path: Path) -> None:
     for problem, names in (("lacks", expected - found), ("has an unknown", found - expected)):
         if names:
             raise CheckpointFormatError(
-                f"{path} {problem} tensor: {brief(min(names))} ({len(names)} such)."
+                f"{path} {problem} tensor: {shorten(min(names))} ({len(names)} such)."
             )
 
 

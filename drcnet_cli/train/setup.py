@@ -13,9 +13,10 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
-from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.text import shorten
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.muon import Muon
@@ -225,7 +226,7 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
     before = {**_ONCE, **before}
     return [
-        f"{name.replace('_', '-')} was {brief(before[name])}"
+        f"{name.replace('_', '-')} was {shorten(before[name])}"
         for name, value in now.items()
         if name not in _FREE and name in before and before[name] != value
     ]

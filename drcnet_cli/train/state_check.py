@@ -12,8 +12,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.text import shorten
 from drcnet_cli.train.muon import is_matrix
 from drcnet_cli.train.state import Progress, State
 
@@ -39,7 +40,7 @@ def check_state(state: State, optimizer: str) -> None:
     parameters = list(network.parameters())
     for number, values in state.optimizer["state"].items():
         if not 0 <= number < len(parameters):
-            raise CheckpointFormatError(f"The optimiser's state is of no weight {brief(number)}.")
+            raise CheckpointFormatError(f"The optimiser's state is of no weight {shorten(number)}.")
         _check_entries(values, parameters[number], optimizer)
     if not isinstance(state.scaler, dict):
         raise CheckpointFormatError("The state of the loss scaling is no object.")
@@ -54,14 +55,14 @@ def _check_progress(progress: Progress) -> None:
             kinds = (int, float) if field.name == "elapsed" else (int,)
             good = type(value) in kinds and 0 <= value <= _LARGEST_COUNT
         if not good:
-            raise CheckpointFormatError(f"Its progress has {field.name} {brief(value)}.")
+            raise CheckpointFormatError(f"Its progress has {field.name} {shorten(value)}.")
 
 
 def _check_part(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], part: str) -> None:
     if strange := set(tensors) ^ set(expected):
         raise CheckpointFormatError(
             f"Its {part} has not the tensors of the network that it describes: "
-            f"{brief(min(strange))} ({len(strange)} such)."
+            f"{shorten(min(strange))} ({len(strange)} such)."
         )
     for name, wanted in expected.items():
         _check_tensor(tensors[name], wanted, f"{part}/{name}")
@@ -84,8 +85,8 @@ def _check_entries(values: Mapping[str, Tensor], weight: Tensor, optimizer: str)
 def _check_tensor(value: Tensor, wanted: Tensor, name: str) -> None:
     if value.shape != wanted.shape or value.dtype != wanted.dtype:
         raise CheckpointFormatError(
-            f"Its tensor {name} is of {value.dtype} and shape {brief(tuple(value.shape))}, not of "
-            f"{wanted.dtype} and shape {tuple(wanted.shape)}."
+            f"Its tensor {name} is of {value.dtype} and shape {shorten(tuple(value.shape))}, "
+            f"not of {wanted.dtype} and shape {tuple(wanted.shape)}."
         )
     if not torch.isfinite(value).all():
         raise CheckpointFormatError(f"Its tensor {name} has values that are not finite.")

@@ -3,16 +3,20 @@
 import json
 import os
 import signal
+from functools import partial
 
 import pytest
 from conftest import save_photograph
 
 from drcnet_cli.device import choose_devices
 from drcnet_cli.errors import DeviceError, StorageError, WeightsError
-from drcnet_cli.files.plan import plan_files
+from drcnet_cli.files import plan as files
+from drcnet_cli.imageio import is_image_name
 from drcnet_cli.parallel.processes import Recipe, _Run, _start, restore_on
 from drcnet_cli.restore.pipeline import Outcome, Watch, WriteOptions, restore_files
 from drcnet_cli.restore.tile_rule import Tiling
+
+plan_files = partial(files.plan_files, is_image=is_image_name)
 
 
 def folder(tmp_path, count=6):

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.layers import AdaptiveNorm, SimAM, conv3x3, pad_to_multiple
+from drcnet_cli.text import shorten
 
 SLOPE = 0.2  # of every leaky ReLU, in the paper and in the released code
 MAX_WIDTH = 512
@@ -49,15 +50,14 @@ class DRCNetConfig:
         levels = range(depth) if self.filter_levels is None else self.filter_levels
         object.__setattr__(self, "filter_levels", tuple(sorted(set(levels))))
         problems = {
-            f"width {brief(self.width)} is not an even number in 2..{MAX_WIDTH}": self.width % 2
+            f"width {shorten(self.width)} is not an even number in 2..{MAX_WIDTH}": self.width % 2
             or not 2 <= self.width <= MAX_WIDTH,
-            f"depth {brief(self.depth)} is not in 1..{MAX_DEPTH}": not depth,
-            f"threshold {brief(self.threshold)} is not in 0..1": not 0 <= self.threshold <= 1,
+            f"depth {shorten(self.depth)} is not in 1..{MAX_DEPTH}": not depth,
+            f"threshold {shorten(self.threshold)} is not in 0..1": not 0 <= self.threshold <= 1,
             # Only float32 and larger numbers take part in the arithmetic.
-            f"delta {brief(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
-            f"filter_levels {brief(self.filter_levels)} names a level outside 0..{depth - 1}": any(
-                not 0 <= level < self.depth for level in self.filter_levels or ()
-            ),
+            f"delta {shorten(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
+            f"filter_levels {shorten(self.filter_levels)} names a level outside "
+            f"0..{depth - 1}": any(not 0 <= level < depth for level in self.filter_levels or ()),
             "spatial_filter, energy_attention and identity_branch are all off": not (
                 self.spatial_filter or self.energy_attention or self.identity_branch
             ),
@@ -73,7 +73,7 @@ class DRCNetConfig:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise CheckpointFormatError(
-                f"Unknown field in the network configuration: {brief(unknown)}.",
+                f"Unknown field in the network configuration: {shorten(unknown)}.",
                 "The file may come from a newer version: pip install --upgrade drcnet",
             )
         checked = {name: _checked_value(name, value) for name, value in values.items()}
@@ -107,7 +107,7 @@ def _checked_value(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON holds a
             return value
     elif isinstance(value, bool):
         return value
-    raise CheckpointFormatError(f"Network configuration: {name} cannot be {brief(value)}.")
+    raise CheckpointFormatError(f"Network configuration: {name} cannot be {shorten(value)}.")
 
 
 class DFRBlock(nn.Module):

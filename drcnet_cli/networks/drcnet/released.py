@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint
 from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
 from drcnet_cli.networks.pth import read_state_dict
 from drcnet_cli.tasks import TASKS
+from drcnet_cli.text import shorten
 
 RELEASED_THRESHOLD = 0.8
 RELEASED_DELTA = 1e-4
@@ -110,7 +111,7 @@ def convert_state(
                 )
             state[ours] = value
         elif not _is_unused_norm(name, config):
-            raise CheckpointFormatError(f"Tensor {brief(name)} is not part of DRCNet.")
+            raise CheckpointFormatError(f"Tensor {shorten(name)} is not part of DRCNet.")
     missing = sorted(set(expected) - set(state))
     if missing:
         raise CheckpointFormatError(f"The state dict lacks {missing[0]} ({len(missing)} missing).")
