@@ -15,7 +15,8 @@ from torch import nn
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.text import shorten
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.ema import WeightAverage

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.text import shorten
 from drcnet_cli.train.muon import is_matrix
 from drcnet_cli.train.state import Progress, State

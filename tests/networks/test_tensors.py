@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.networks.drcnet import released as convert
+from drcnet_cli.networks import convert
 from drcnet_cli.networks.tensors import dump_tensors
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.zeros(3, dtype=torch.float16)}

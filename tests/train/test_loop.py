@@ -7,7 +7,8 @@ from training_helpers import photographs, tiny, write_picture
 
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train import loop
 from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.loop import Training, train
