@@ -7,9 +7,9 @@ this machine, or whatever else can carry a `RestoreConfig`, jobs and outcomes.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files.plan import Job
@@ -36,38 +36,35 @@ class Channel(Protocol):
         ...
 
 
-class Worker(Protocol):
-    """One worker as seen from here: `name` for people, `taken` are its jobs under way."""
+@dataclass(eq=False)
+class Worker:
+    """One worker as seen from here; `taken` are its jobs under way, `handle` is its launcher's."""
 
     name: str
-    taken: dict[int, Job]
-
-    @property
-    def channel(self) -> Channel:
-        """What it is told and heard through."""
-        ...
+    channel: Channel
+    handle: Any = None
+    taken: dict[int, Job] = field(default_factory=dict)
 
 
-W = TypeVar("W", bound=Worker)
-
-
-class Launcher(Protocol[W]):
+class Launcher(Protocol):
     """How workers are made."""
 
-    def start(self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]) -> W:
+    def start(
+        self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]
+    ) -> Worker:
         """Start one that runs `serve` with these."""
         ...
 
-    def wait(self, workers: Sequence[W]) -> Sequence[W]:
+    def wait(self, workers: Sequence[Worker]) -> Sequence[Worker]:
         """Wait until there is something to hear of some of them, and return these."""
         ...
 
-    def stop(self, workers: Sequence[W]) -> None:
+    def stop(self, workers: Sequence[Worker]) -> None:
         """Close their channels, which ends them, and wait until they have."""
         ...
 
 
-class Dispatch(Generic[W]):
+class Dispatch:
     """One run: `run` restores every job on some of the configuration's devices.
 
     The number type is the same everywhere: where it is open the first worker settles it by the
@@ -79,7 +76,7 @@ class Dispatch(Generic[W]):
         jobs: Sequence[Job],
         config: RestoreConfig,
         options: WriteOptions,
-        launcher: Launcher[W],
+        launcher: Launcher,
         observer: RunObserver | None = None,
     ) -> None:
         self.outcomes: list[Outcome] = []
@@ -90,7 +87,7 @@ class Dispatch(Generic[W]):
         self._options = options
         self._launcher = launcher
         self._observer = observer or RunObserver()
-        self._open: list[W] = []
+        self._open: list[Worker] = []
         self._disk_refused = False  # so that no job is begun any more
 
     def run(self) -> list[Outcome]:
@@ -132,7 +129,7 @@ class Dispatch(Generic[W]):
             self._open.append(self._launcher.start(config, self._options, self._samples))
         return bool(self._open)
 
-    def _hear(self, worker: W) -> None:
+    def _hear(self, worker: Worker) -> None:
         """Answer one message of a worker, or take note of its end."""
         try:
             kind, content = worker.channel.recv()

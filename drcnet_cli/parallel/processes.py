@@ -6,16 +6,16 @@ but the jobs it had, and without a parent it ends at the next tile.
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from drcnet_cli.files.plan import Job
-from drcnet_cli.parallel.dispatch import Dispatch, serve
+from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 from drcnet_cli.weights.fetch import resolve
@@ -44,16 +44,6 @@ def restore_jobs(
         observer.facts = restorer.facts()
 
 
-@dataclass(eq=False)
-class ProcessWorker:
-    """A worker that is a process of this machine."""
-
-    name: str
-    channel: Connection
-    process: BaseProcess
-    taken: dict[int, Job] = field(default_factory=dict)
-
-
 class Processes:
     """Starts a process for each worker; `count` of them share the processors."""
 
@@ -63,7 +53,7 @@ class Processes:
 
     def start(
         self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]
-    ) -> ProcessWorker:
+    ) -> Worker:
         """Start a process that asks for jobs."""
         here, there = self._context.Pipe()
         process = self._context.Process(
@@ -71,19 +61,19 @@ class Processes:
         )
         process.start()
         there.close()  # else its end would not be seen
-        return ProcessWorker(config.device, here, process)
+        return Worker(config.device, here, process)
 
-    def wait(self, workers: Sequence[ProcessWorker]) -> list[ProcessWorker]:
+    def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Wait until some have said something or ended, and return these."""
-        ready = connection.wait([worker.channel for worker in workers])
-        return [worker for worker in workers if worker.channel in ready]
+        by_pipe = {cast(Connection, worker.channel): worker for worker in workers}
+        return [by_pipe[cast(Connection, pipe)] for pipe in connection.wait(list(by_pipe))]
 
-    def stop(self, workers: Sequence[ProcessWorker]) -> None:
+    def stop(self, workers: Sequence[Worker]) -> None:
         """Close their pipes, without which they end, and wait for them."""
         for worker in workers:
-            worker.channel.close()
+            cast(Connection, worker.channel).close()
         for worker in workers:
-            worker.process.join()
+            worker.handle.join()
 
 
 def _work(

@@ -6,7 +6,6 @@ import signal
 import time
 from queue import Empty, Queue
 from threading import Thread
-from types import SimpleNamespace
 
 import pytest
 from conftest import save_photograph
@@ -14,7 +13,7 @@ from conftest import save_photograph
 from drcnet_cli.device import choose_devices
 from drcnet_cli.errors import DeviceError, StorageError, WeightsError
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.parallel.dispatch import Dispatch, serve
+from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
 from drcnet_cli.parallel.processes import Processes, restore_jobs
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
@@ -62,10 +61,10 @@ def test_a_killed_process_fails_its_jobs_and_the_other_goes_on(tmp_path, tiny_we
     )
 
     def kill_one(megapixels, share) -> None:
-        if all(worker.process.is_alive() for worker in workers):
+        if all(worker.handle.is_alive() for worker in workers):
             victim = next(worker for worker in workers if 0 in worker.taken)
-            os.kill(victim.process.pid, signal.SIGKILL)
-            victim.process.join()
+            os.kill(victim.handle.pid, signal.SIGKILL)
+            victim.handle.join()
 
     small_tiles = config(tiny_weights, tiling=TileOptions(tile=32, overlap=8))
     observer = RunObserver(progress=kill_one)
@@ -117,7 +116,7 @@ class Threads:
         here, there = Queue(), Queue()
         thread = Thread(target=serve, args=(Channel(there, here), config, options, samples))
         thread.start()
-        return SimpleNamespace(name="thread", taken={}, channel=Channel(here, there), thread=thread)
+        return Worker("thread", Channel(here, there), thread)
 
     def wait(self, workers):
         while not (ready := [w for w in workers if self.is_ready(w)]):
@@ -125,11 +124,11 @@ class Threads:
         return ready
 
     def is_ready(self, worker):
-        return not (worker.thread.is_alive() and worker.channel.incoming.empty())
+        return not (worker.handle.is_alive() and worker.channel.incoming.empty())
 
     def stop(self, workers):
         for worker in workers:
-            worker.thread.join()
+            worker.handle.join()
 
 
 class Channel:
