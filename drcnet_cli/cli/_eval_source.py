@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drcnet_cli.cli.restore import choose_checkpoint
+from drcnet_cli.cli._options import choose_checkpoint
 from drcnet_cli.errors import UsageError
 
 if TYPE_CHECKING:

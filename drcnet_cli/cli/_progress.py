@@ -55,9 +55,13 @@ class RestoreProgress:
         self._task = self._bar.add_task("", total=total, images=0, speed=0.0)
 
     def __enter__(self) -> "RestoreProgress":
-        """Show the bar."""
-        self._bar.start()
+        """Enter; nothing is shown before `begin`."""
         return self
+
+    def begin(self) -> None:
+        """Show the bar, and count time from now on."""
+        self._started = time.perf_counter()
+        self._bar.start()
 
     def __exit__(
         self,

@@ -15,8 +15,8 @@ from drcnet_cli.cli._eval_output import (
     print_evaluation,
 )
 from drcnet_cli.cli._eval_source import Source
+from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
 from drcnet_cli.cli._output import notifier
-from drcnet_cli.cli.restore import choose_checkpoint, parse_tiling
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError
 
 if TYPE_CHECKING:
@@ -103,15 +103,23 @@ def eval(  # noqa: A001 - the command's name
     files.check()
 
     from drcnet_cli.evaluation.processes import join_processes
-    from drcnet_cli.evaluation.session import Evaluator, Machine, parse_protocol
+    from drcnet_cli.evaluation.session import Evaluator, parse_protocol
+    from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
     plans = source.plans(chosen, seed, limit)
     processes = join_processes(device)
-    machine = Machine(tiling, ensemble, device, dtype, hub_repo, offline)
+    config = RestoreConfig(
+        device=device,
+        dtype=dtype,
+        tiling=tiling,
+        ensemble=ensemble,
+        hub_repo=hub_repo,
+        offline=offline,
+    )
     quiet = quiet or not processes.main
     evaluator = Evaluator(
-        machine,
+        config,
         processes=processes,
         lpips=_lpips(device, processes) if lpips else None,
         notify=notifier(quiet),

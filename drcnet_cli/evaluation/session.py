@@ -1,12 +1,11 @@
 """One evaluation after another: which checkpoint measures which data set, and how it is run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from drcnet_cli.api import check_task, load_model, make_restorer
 from drcnet_cli.datasets.case import Protocol, Suite
 from drcnet_cli.datasets.suite import (
     Benchmark,
@@ -20,7 +19,9 @@ from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
 from drcnet_cli.evaluation.score import Lpips, Progress, score_suite
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.config import RestoreConfig, open_restorer
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
 from drcnet_cli.weights.manifest import load_manifest
@@ -50,18 +51,6 @@ class Measurement:
     def expected(self) -> int | None:
         """The published number of pictures."""
         return self.benchmark.count if self.benchmark else None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How the networks run; see the options of the same names of `drcnet restore`."""
-
-    tiling: Tiling = Tiling()
-    ensemble: bool = False
-    device: str = "auto"
-    dtype: str = "auto"
-    hub_repo: str | None = None
-    offline: bool = False
 
 
 def plan_benchmark(
@@ -118,18 +107,19 @@ def _measurement(benchmark: Benchmark, suite: Suite, checkpoint: str | Path) -> 
 class Evaluator:
     """Measures data sets, keeping the network of the last one.
 
-    `notify` gets each change of plan that the network's run makes, once.
+    `config` says how networks run; each measurement names its own checkpoint and task. `notify`
+    gets each change of plan that the network's run makes, once.
     """
 
     def __init__(
         self,
-        machine: Machine,
+        config: RestoreConfig,
         *,
         processes: Processes | None = None,
         lpips: Lpips | None = None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.machine = machine
+        self.config = config
         self.processes = processes or Processes()
         self._lpips = lpips
         self._notify = notify
@@ -138,14 +128,13 @@ class Evaluator:
     def restorer(self, checkpoint: str | Path, task: str) -> Restorer:
         """Load a checkpoint; raises WeightsError, DeviceError, UsageError for another task's."""
         if self._loaded is None or self._loaded[0] != checkpoint:
-            machine = self.machine
-            path = resolve(checkpoint, hub_repo=machine.hub_repo, offline=machine.offline).path
-            device = self.processes.device(machine.device)
-            network = load_model(path, device, machine.dtype)
-            restorer = make_restorer(network, machine.tiling, machine.ensemble, self._notify)
+            asked = self.config
+            path = resolve(checkpoint, hub_repo=asked.hub_repo, offline=asked.offline).path
+            device = self.processes.device(asked.device)
+            restorer = open_restorer(replace(asked, checkpoint=path, device=device), self._notify)
             self._loaded = checkpoint, restorer, describe_file(path).sha256
         restorer = self._loaded[1]
-        check_task(restorer.info, task)
+        restorer.info.check_task(task)
         return restorer
 
     def measure(
@@ -182,8 +171,8 @@ class Evaluator:
             sha256=self._loaded[2],
             device=str(restorer.device),
             dtype=dtype_name(restorer.dtype),
-            tiling=restorer.describe().split(", device")[0],
-            ensemble=self.machine.ensemble,
+            tiling=restorer.describe_tiles(),
+            ensemble=restorer.ensemble,
             version=__version__,
             torch=torch.__version__,
         )
@@ -208,8 +197,8 @@ def evaluate(
     Raises UsageError for an unknown data set or one that isn't below `data_root`, and what
     `load_model` raises.
     """
-    machine = Machine(parse_protocol(protocol), device=device, dtype=dtype)
-    evaluator = Evaluator(machine)
+    config = RestoreConfig(tiling=parse_protocol(protocol), device=device, dtype=dtype)
+    evaluator = Evaluator(config)
     plans = [
         plan_benchmark(benchmark, Path(data_root), model, seed)
         for benchmark in benchmarks_named(dataset)
@@ -217,10 +206,10 @@ def evaluate(
     return [evaluator.measure(plan) for plan in plans]
 
 
-def parse_protocol(protocol: str, tiling: Tiling | None = None) -> Tiling:
-    """Give the tiling of a protocol, `best` or `paper`; raises UsageError for another."""
+def parse_protocol(protocol: str, tiling: TileOptions | None = None) -> TileOptions:
+    """Return the tiling of a protocol, `best` or `paper`; raises UsageError for another."""
     if protocol == "best":
-        return tiling or Tiling()
+        return tiling or TileOptions()
     if protocol != "paper":
         raise UsageError(f"Unknown protocol {protocol!r}.", "Use --protocol best or paper")
     if tiling is not None and (tiling.tile is not None or tiling.overlap is not None):
@@ -228,7 +217,7 @@ def parse_protocol(protocol: str, tiling: Tiling | None = None) -> Tiling:
             "--protocol paper has the published tiles.", "Leave out --tile and --overlap"
         )
     batch = tiling.batch if tiling else None
-    return Tiling(PUBLISHED_TILE, 0, batch, published=True)
+    return TileOptions(PUBLISHED_TILE, 0, batch, published=True)
 
 
 def first(suite: Suite, limit: int | None) -> Suite:
@@ -237,7 +226,7 @@ def first(suite: Suite, limit: int | None) -> Suite:
 
 
 def grouped(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Evaluation]]]:
-    """Give the evaluations by checkpoint, in the order in which they first come."""
+    """Yield the evaluations by checkpoint, in the order in which they first come."""
     names = dict.fromkeys(item.setting.checkpoint for item in evaluations)
     for name in names:
         yield name, [item for item in evaluations if item.setting.checkpoint == name]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
 from drcnet_cli.train.schedule import Every, parse_phases
 
 if sys.version_info >= (3, 11):
@@ -57,10 +58,14 @@ class TrainConfig:
     crops: int = _data(1, "Crops in a row from one picture: raise it if the cache is too small.")
     workers: int = _data(-1, "Processes that read and degrade; -1: by the number of cores.")
 
+    network: str = _network(DEFAULT_NETWORK, f"Which network: {', '.join(NETWORKS)}.")
     width: int = _network(16, "Channels of the first level: 16 drcnet-s, 32 drcnet-m, 64 drcnet.")
     depth: int = _network(4, "Levels of resolution.")
     threshold: float = _network(0.75, "Where the response map is split.")
     delta: float = _network(1e-6, "Regularises the energy attention.")
+    set: tuple[str, ...] = _network(
+        (), "KEY=VALUE: what only some networks have, as filter_levels=[0,1]; repeatable."
+    )
     init: str = _network("", "Checkpoint to start from; it decides the network.")
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")
@@ -211,6 +216,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     """Tell for each bounded setting whether it is in range, and the range."""
     one_of: dict[str, tuple[str, ...]] = {
         "task": ("", *TASK_NAMES, *DATASET_TASKS),
+        "network": tuple(NETWORKS),
         "loss": ("l1", "charbonnier", "psnr"),
         "contrastive": ("none", "intra", "extra", "released"),
         "optimizer": ("adam", "adamw", "muon"),

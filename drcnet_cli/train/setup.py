@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
 from drcnet_cli.text import shorten
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.ema import WeightAverage
@@ -29,30 +29,37 @@ from drcnet_cli.train.state import (
     not_a_state,
     save_state,
 )
-from drcnet_cli.train.state_check import check_state
+from drcnet_cli.train.state_check import check_state, described_network
 from drcnet_cli.version import __version__
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 # What may differ between a run and its resumption without a word.
-_FREE = {
+_MAY_CHANGE = {
     "out", "resume", "steps", "minutes", "cache_mb", "workers", "device", "dtype", "compile",
     "channels_last", "save_every", "validate_every", "log_every", "tensorboard", "name", "licence",
     "data_root", "vgg", "val_count", "val_side", "init",
 }  # fmt: skip
 
 # What settings that came later are in the states of before: a run goes on as it began.
-_ONCE = {"vary": False}
+_BEFORE_THEY_CAME = {"vary": False, "set": []}
+# Fields of networks that are flags; `--set` names the others.
+_NETWORK_FLAGS = ("width", "depth", "threshold", "delta")
 
 
 @dataclass
 class Run:
-    """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it."""
+    """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it.
+
+    `shape` is what the network was built from.
+    """
 
     config: TrainConfig
     accelerator: Accelerator
     dtype: torch.dtype
-    network: DRCNet
+    architecture: Architecture
+    shape: NetworkConfig
+    network: nn.Module
     model: nn.Module
     optimizer: Any
     average: WeightAverage
@@ -68,7 +75,11 @@ class Run:
         scaler = self.accelerator.scaler
         state = State(
             self.progress,
-            {**asdict(self.config), "network": self.network.config.to_dict()},
+            {
+                **asdict(self.config),
+                "arch": self.architecture.name,
+                "network": self.shape.to_dict(),
+            },
             {"network": self.network.state_dict(), "average": self.average.network.state_dict()},
             self.optimizer.state_dict(),
             scaler.state_dict() if scaler is not None else {},
@@ -91,11 +102,12 @@ class Run:
             "settings": _portable(self.config),
         }
         return CheckpointInfo(
-            config=self.network.config,
+            config=self.shape,
             name=self.config.name or self.config.folder.name,
             task=self.config.kind,
             training_patch=self.progress.patch or parse_phases(self.config.patches)[0].patch,
             provenance=provenance,
+            arch=self.architecture.name,
         )
 
     def export(self, file_name: str, info: CheckpointInfo) -> Path:
@@ -117,7 +129,8 @@ def open_run(config: TrainConfig) -> Run:
     torch.backends.cudnn.benchmark = True
     state = _state_to_resume(config)
     set_seed(config.seed)
-    network = _build_network(config, state).to(accelerator.device)
+    architecture, shape, network = _build_network(config, state)
+    network = network.to(accelerator.device)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = _make_optimizer(config, network, device)
@@ -132,7 +145,18 @@ def open_run(config: TrainConfig) -> Run:
     if state is not None and state.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state.scaler)
     progress = state.progress if state is not None else Progress()
-    return Run(config, accelerator, dtype, network, model, optimizer, average, progress)
+    return Run(
+        config,
+        accelerator,
+        dtype,
+        architecture,
+        shape,
+        network,
+        model,
+        optimizer,
+        average,
+        progress,
+    )
 
 
 def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Accelerator:
@@ -148,24 +172,42 @@ def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dt
     )
 
 
-def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
+def _build_network(
+    config: TrainConfig, state: State | None
+) -> tuple[Architecture, NetworkConfig, nn.Module]:
     if config.init and state is None:
-        return load_checkpoint(Path(config.init))[0].train()
+        network, info = load_checkpoint(Path(config.init))
+        return info.architecture, info.config, network.train()
     if state is not None:
-        return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
+        architecture, shape = described_network(state)
+        return architecture, shape, architecture.build(shape)
+    architecture = NETWORKS[config.network]
+    shape = _network_config(config, architecture)
+    network = architecture.build(shape)
+    if architecture.begin_training is not None:
+        architecture.begin_training(network)
+    return architecture, shape, network
+
+
+def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkConfig:
+    """Make the network's configuration of the flags that it has and of what `--set` says."""
+    kind = architecture.config_type
+    own = {field.name for field in fields(kind)}
+    values = {name: getattr(config, name) for name in _NETWORK_FLAGS if name in own}
+    for item in config.set:
+        key, _, text = item.partition("=")
+        try:
+            values[key] = json.loads(text)
+        except ValueError as error:
+            raise UsageError(
+                f"--set cannot be {item!r}.", "Use --set KEY=VALUE: filter_levels=[0,1]"
+            ) from error
+        if key in _NETWORK_FLAGS:
+            raise UsageError(f"--set cannot be {item!r}.", f"Use --{key} {text}")
     try:
-        shape = DRCNetConfig(
-            config.width, config.depth, threshold=config.threshold, delta=config.delta
-        )
+        return kind.from_dict(values)
     except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
         raise UsageError(error.message, "See `drcnet train --help`.") from error
-    network = DRCNet(shape)
-    # Both stages add what they predict to the input: from zero on, the first step already starts
-    # at the input and not at noise of the network's own.
-    for layer in (network.sam.to_image, network.to_residual):
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
-    return network
 
 
 def _make_optimizer(
@@ -224,16 +266,16 @@ def _state_to_resume(config: TrainConfig) -> State | None:
 def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
-    before = {**_ONCE, **before}
+    before = {**_BEFORE_THEY_CAME, **before, "network": before.get("arch", DEFAULT_NETWORK)}
     return [
         f"{name.replace('_', '-')} was {shorten(before[name])}"
         for name, value in now.items()
-        if name not in _FREE and name in before and before[name] != value
+        if name not in _MAY_CHANGE and name in before and before[name] != value
     ]
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
-    """Give the settings for a checkpoint's metadata: of files and folders only the last names."""
+    """Return the settings for a checkpoint's metadata: of files and folders only the last names."""
     values = asdict(config)
     for name in ("data_root", "lq", "gt", "streaks", "init", "vgg", "out", "resume"):
         values[name] = Path(values[name]).name

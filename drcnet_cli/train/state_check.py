@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.text import shorten
 from drcnet_cli.train.muon import is_matrix
 from drcnet_cli.train.state import Progress, State
@@ -29,11 +29,9 @@ def check_state(state: State, optimizer: str) -> None:
     `optimizer`: "adam", "adamw" or "muon", the one that is to go on with it.
     """
     _check_progress(state.progress)
-    described = state.config.get("network") if isinstance(state.config, dict) else None
-    if not isinstance(described, dict):
-        raise CheckpointFormatError("It describes no network.")
+    architecture, shape = described_network(state)
     with torch.device("meta"):
-        network = DRCNet(DRCNetConfig.from_dict(described))
+        network = architecture.build(shape)
     expected = network.state_dict()
     for part in ("network", "average"):
         _check_part(state.parts.get(part, {}), expected, part)
@@ -44,6 +42,17 @@ def check_state(state: State, optimizer: str) -> None:
         _check_entries(values, parameters[number], optimizer)
     if not isinstance(state.scaler, dict):
         raise CheckpointFormatError("The state of the loss scaling is no object.")
+
+
+def described_network(state: State) -> tuple[Architecture, NetworkConfig]:
+    """Return which network a state is of; raise CheckpointFormatError if it does not say."""
+    config = state.config if isinstance(state.config, dict) else {}
+    shape, name = config.get("network"), config.get("arch", DEFAULT_NETWORK)
+    if not isinstance(shape, dict):
+        raise CheckpointFormatError("It describes no network.")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise CheckpointFormatError(f"It is of an unknown network, {shorten(name)}.")
+    return NETWORKS[name], NETWORKS[name].config_type.from_dict(shape)
 
 
 def _check_progress(progress: Progress) -> None:

@@ -25,9 +25,10 @@ from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import Picture, is_image_name, read_picture
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 SLOW = 10.0  # seconds of a processor that reading one file may take
 _FILL = -6  # M_PERTURB of malloc.h: what freed and fresh memory is filled with
@@ -46,7 +47,7 @@ class Told(NamedTuple):
 def identity_restorer() -> Restorer:
     """Give a restorer that changes nothing, tile by tile."""
     info = CheckpointInfo(DRCNetConfig(width=2, depth=1), training_patch=64)
-    return Restorer(nn.Identity(), info, device=torch.device("cpu"), tiling=Tiling(batch=4))
+    return Restorer(nn.Identity(), info, device=torch.device("cpu"), tiling=TileOptions(batch=4))
 
 
 def digests(folder: Path) -> dict[str, str]:

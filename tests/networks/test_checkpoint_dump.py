@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.networks import convert
 from drcnet_cli.networks.checkpoint import dump_tensors
-from drcnet_cli.networks.drcnet import released as convert
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "drcnet_wf8_depth4_sf2-3.pth"
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.zeros(3, dtype=torch.float16)}

@@ -17,8 +17,10 @@ from safetensors.torch import save_file
 
 from drcnet_cli.errors import CheckpointFormatError, WeightsError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import MAX_DEPTH, MAX_WIDTH, DRCNet, DRCNetConfig
-from drcnet_cli.networks.drcnet.released import convert_file, read_released, sniff_size
+from drcnet_cli.networks.convert import convert_file, read_released
+from drcnet_cli.networks.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.networks.drcnet.released import sniff_size
 from drcnet_cli.networks.pth import read_state_dict
 from drcnet_cli.train.state import Progress, State, load_state, save_state
 from drcnet_cli.train.state_check import check_state

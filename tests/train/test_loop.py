@@ -7,10 +7,11 @@ from training_helpers import photographs, tiny, write_picture
 
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.train import loop
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.loop import Training, train
+from drcnet_cli.train.objective import TwoStageObjective
 
 
 class Ear:
@@ -118,15 +119,15 @@ def test_bfloat16_trains_on_the_cpu(clean, tmp_path):
 
 def test_non_finite_gradients_are_skipped_and_counted(clean, tmp_path, monkeypatch):
     spoiled = {2, 3}
-    plain = loop.Objective.__call__
+    plain = TwoStageObjective.__call__
 
-    def objective(self, image1, image2, clean, degraded):
-        loss = plain(self, image1, image2, clean, degraded)
+    def objective(self, model, degraded, clean):
+        loss = plain(self, model, degraded, clean)
         calls.append(1)
         return loss * float("nan") if len(calls) in spoiled else loss
 
     calls = []
-    monkeypatch.setattr(loop.Objective, "__call__", objective)
+    monkeypatch.setattr(TwoStageObjective, "__call__", objective)
     result = train(tiny(clean, tmp_path, steps=5))
     assert (result.step, result.skipped) == (5, 2)
     assert [line["loss"] is None for line in log(tmp_path, "step")] == [0, 1, 1, 0, 0]
@@ -135,10 +136,10 @@ def test_non_finite_gradients_are_skipped_and_counted(clean, tmp_path, monkeypat
 
 
 def test_many_non_finite_gradients_in_a_row_stop_the_run(clean, tmp_path, monkeypatch):
-    def objective(self, image1, image2, clean, degraded):
-        return image2.mean() * float("inf")
+    def objective(self, model, degraded, clean):
+        return model(degraded).mean() * float("inf")
 
-    monkeypatch.setattr(loop.Objective, "__call__", objective)
+    monkeypatch.setattr(TwoStageObjective, "__call__", objective)
     with pytest.raises(DrcnetError, match="20 steps"):
         train(tiny(clean, tmp_path, steps=100))
     assert not (tmp_path / "final.safetensors").exists()
@@ -263,7 +264,7 @@ def test_the_contrast_is_taken_in_bfloat16_where_the_network_is(clean, tmp_path)
     config = tiny(clean, tmp_path, contrastive="intra", vgg=vgg_file(tmp_path))
     cpu = torch.device("cpu")
     types = {
-        dtype: {w.dtype for w in loop.Objective(config, cpu, dtype)._criterion.parameters()}
+        dtype: {w.dtype for w in TwoStageObjective(config, cpu, dtype)._criterion.parameters()}
         for dtype in (torch.float32, torch.bfloat16, torch.float16)
     }
     assert types == {

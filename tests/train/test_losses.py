@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drcnet_cli.errors import HashMismatchError, NetworkError, UsageError, WeightsError
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train import vgg
 from drcnet_cli.train.losses import (
     DEFAULT_ALPHA,

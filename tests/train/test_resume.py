@@ -270,3 +270,34 @@ def test_a_loading_process_whose_parent_was_killed_before_it_began_ends(tmp_path
     assert ended.returncode == -signal.SIGKILL
     assert ended.stderr == b""
     assert not begun.exists()
+
+
+def test_fields_that_only_some_networks_have_are_set_by_name(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=1, set=["filter_levels=[1]", "energy_attention=false"]))
+    _, info = load_checkpoint(tmp_path / "final.safetensors")
+    assert info.config.to_dict()["filter_levels"] == [1]
+    assert not info.config.to_dict()["energy_attention"]
+    with pytest.raises(UsageError, match="set was"):
+        train(tiny(clean, tmp_path, steps=2))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["width=8", "filter_levels", "filter_levels=[9]", "colour=1", "identity_branch=3"]
+)
+def test_settings_that_the_network_does_not_have_are_refused(clean, tmp_path, wrong):
+    with pytest.raises(UsageError):
+        train(tiny(clean, tmp_path, steps=1, set=[wrong]))
+
+
+def test_an_unknown_network_is_refused(clean, tmp_path):
+    with pytest.raises(UsageError, match="--network cannot be 'unet'"):
+        tiny(clean, tmp_path, network="unet")
+
+
+def test_a_state_from_before_networks_had_names_goes_on(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=1))
+    state = load_state(tmp_path / STATE_NAME)
+    for key in ("arch", "set"):
+        del state.config[key]
+    save_state(tmp_path, state)
+    assert train(tiny(clean, tmp_path, steps=2)).step == 2
