@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from drcnet_cli.tasks import TASKS
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")
 ]
@@ -13,7 +15,7 @@ QuietOption = Annotated[
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", "-t", metavar="derain|denoise|deblur", help="What to remove."),
+    typer.Option("--task", "-t", metavar="|".join(TASKS), help="What to remove."),
 ]
 ModelOption = Annotated[
     str | None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_report(report: Path, streams: bool, in_place: bool) -> None:
     """Raise UsageError if no report can be written of such a run, or under such a name."""
-    from drcnet_cli.report.page import check_page_path
+    from drcnet_cli.report.html import check_page_path
 
     check_page_path(report)
     if streams:
@@ -41,8 +41,8 @@ def write_report(
     quiet: bool,
 ) -> DrcnetError | None:
     """Write the page of a run; give, not raise, what prevents it: the outputs are there anyway."""
-    from drcnet_cli.report.page import write_page
-    from drcnet_cli.report.restored_page import page_blocks, page_subtitle
+    from drcnet_cli.report.html import write_page
+    from drcnet_cli.report.pages import page_blocks, page_subtitle
 
     # In the order of the plan, which the writing of several pictures at once may change.
     restored = {outcome.job for outcome in outcomes if not outcome.error}

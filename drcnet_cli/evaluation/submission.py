@@ -26,36 +26,36 @@ from typing import Any
 
 import numpy as np
 
-from drcnet_cli.datasets.case import Array, Case, Suite
-from drcnet_cli.datasets.suite import Benchmark
+from drcnet_cli.datasets.layouts import Array, Case
+from drcnet_cli.datasets.suite import Suite, TestSet
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
+from drcnet_cli.progress import Progress, untold
 from drcnet_cli.version import __version__
 
 Restore = Callable[[Array], Array]
-Progress = Callable[[int, int], None]
 
 
 def write_bundle(
-    benchmark: Benchmark,
+    test_set: TestSet,
     suite: Suite,
     restore: Restore,
     folder: Path,
-    progress: Progress = lambda _done, _count: None,
+    progress: Progress = untold,
 ) -> Path:
-    """Restore every case and write what the benchmark's site takes to `folder`; give that folder.
+    """Restore every case and write what the benchmark's site takes to `folder`; return that folder.
 
-    `restore` takes and gives H x W x 3, uint8 or float32 in [0, 1]. `progress` gets the number of
-    cases done, and of all. Each file appears whole or not at all. Raises UsageError for any other
+    `restore` takes and returns H x W x 3, uint8 or float32 in [0, 1]. Each
+    file appears whole or not at all. Raises UsageError for any other
     benchmark or if scipy is missing, and whatever a case or `restore` raises.
     """
     writers = {"dnd": _write_dnd, "sidd-benchmark": _write_sidd}
-    if benchmark.name not in writers:
-        raise UsageError(f"{benchmark.title} has public targets and takes no submissions.")
+    if test_set.name not in writers:
+        raise UsageError(f"{test_set.title} has public targets and takes no submissions.")
     scipy_io = _scipy_io()
     folder.mkdir(parents=True, exist_ok=True)
-    writers[benchmark.name](suite, restore, folder, progress, scipy_io)
+    writers[test_set.name](suite, restore, folder, progress, scipy_io)
     return folder
 
 
@@ -65,7 +65,7 @@ def _write_dnd(
     done = 0
     for image, cases in groupby(suite.cases, key=lambda case: case.name.partition("_")[0]):
         boxes = [
-            rescale(result, np.dtype(np.float32)).clip(0, 1)
+            to_unit(result).clip(0, 1)
             for result in _restored(cases, restore, progress, done, len(suite.cases))
         ]
         done += len(boxes)
@@ -86,7 +86,7 @@ def _write_sidd(
         return result
 
     blocks = [
-        rescale(result, np.dtype(np.uint8))
+        to_uint8(result)
         for result in _restored(iter(suite.cases), timed, progress, 0, len(suite.cases))
     ]
     names = [case.name.partition("-")[0] for case in suite.cases]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError, brief
 from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.train.muon import is_matrix
+from drcnet_cli.train.optim import is_matrix
 from drcnet_cli.train.state import Progress, State
 
 _LARGEST_COUNT = 2**53

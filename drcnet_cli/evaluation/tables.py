@@ -5,18 +5,21 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from drcnet_cli.datasets.case import Protocol
 from drcnet_cli.datasets.suite import GROUPS
 from drcnet_cli.evaluation.published import PublishedScore, paper_score, published_for, remark
 from drcnet_cli.evaluation.results import (
     Evaluation,
     ImageScore,
     dssim_reduction,
+    grouped,
     rmse_reduction,
 )
-from drcnet_cli.evaluation.session import grouped
+from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.report.blocks import Table
+from drcnet_cli.tasks import Protocol
 
 _CHANNELS = {"rgb": "RGB", "y": "Y", "y8": "Y rounded"}
 NO_VALUE = "-"
@@ -34,7 +37,7 @@ class Row:
     ours: bool = False
 
     def cells(self) -> tuple[str, ...]:
-        """Give the row as text."""
+        """Return the row as text."""
         return (
             self.method,
             _number(self.psnr, ".2f"),
@@ -45,12 +48,14 @@ class Row:
         )
 
 
+# What `drcnet eval --markdown` writes between, in a page that is otherwise written by hand.
+BEGIN, END = "<!-- drcnet eval: begin -->", "<!-- drcnet eval: end -->"
 HEADER = ("method", "PSNR", "SSIM", "RMSE less", "DSSIM less", "source")
 HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below this row's."
 
 
 def rows(evaluation: Evaluation) -> list[Row]:
-    """Give the input, the published results where they may be compared, and ours at the end."""
+    """Return the input, the published results where they may be compared, and ours at the end."""
     before = evaluation.mean("input_psnr"), evaluation.mean("input_ssim")
     ours = evaluation.mean("psnr"), evaluation.mean("ssim")
     published = published_for(evaluation.benchmark) if evaluation.complete else ()
@@ -58,7 +63,7 @@ def rows(evaluation: Evaluation) -> list[Row]:
 
 
 def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Row]]]:
-    """Give the mean of each group of data sets that is published, for checkpoints that have all."""
+    """Return each group's mean, where that is published too, for checkpoints that have all sets."""
     for checkpoint, measured in grouped(evaluations):
         whole = {item.benchmark: item for item in measured if item.complete}
         for group in GROUPS:
@@ -73,6 +78,26 @@ def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[
             before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
             title = f"Average of {', '.join(item.title for item in items)}"
             yield title, _beside(before, ours, published, checkpoint)
+
+
+def score_table(evaluation: Evaluation, title: str) -> Table:
+    """Lay out an evaluation's rows, ours highlighted."""
+    return _lay_out(title, rows(evaluation))
+
+
+def average_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
+    """Lay out the averages of `average_rows`, a table each."""
+    return [_lay_out(title, averaged) for title, averaged in average_rows(evaluations)]
+
+
+def overview_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Lay out one row for each data set and checkpoint."""
+    return Table("All data sets", OVERVIEW, overview(evaluations))
+
+
+def _lay_out(title: str, shown: Sequence[Row]) -> Table:
+    ours = [index for index, row in enumerate(shown) if row.ours]
+    return Table(title, HEADER, [row.cells() for row in shown], HEADER_NOTE, highlighted=ours)
 
 
 def _beside(
@@ -148,7 +173,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Give everything that the scores depend on."""
+    """Return everything that the scores depend on."""
     setting = evaluation.setting
     megapixels = sum(image.width * image.height for image in evaluation.images) / 1e6
     seconds = math.fsum(image.seconds for image in evaluation.images)
@@ -177,7 +202,7 @@ def to_csv(evaluations: Iterable[Evaluation]) -> str:
 
 
 def to_record(evaluation: Evaluation) -> dict[str, Any]:
-    """Give an evaluation and the published results beside it in JSON types."""
+    """Return an evaluation and the published results beside it in JSON types."""
     published = [
         {"method": score.method, "year": score.year, "psnr": score.psnr, "ssim": score.ssim}
         for score in published_for(evaluation.benchmark)
@@ -185,23 +210,8 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
     return {**evaluation.record(), "published": published if evaluation.complete else []}
 
 
-def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
-    """Write a table of all data sets, then each one beside the published results."""
-    parts = ["# Scores", overview_markdown(evaluations, command)]
-    for evaluation in evaluations:
-        lines = [f"## {heading(evaluation)}", ""]
-        lines += _table(HEADER, [row.cells() for row in rows(evaluation)])
-        lines += ["", *(f"{remark}\n" for remark in remarks(evaluation))]
-        lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
-        parts.append("\n".join(lines))
-    for title, averaged in average_rows(evaluations):
-        lines = [f"## {title}", "", *_table(HEADER, [row.cells() for row in averaged])]
-        parts.append("\n".join(lines))
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
 def overview(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
-    """Give a row for each data set and checkpoint, the paper's own result at the end."""
+    """Write a row for each data set and checkpoint, the paper's own result at the end."""
     return [
         (
             evaluation.title,
@@ -227,17 +237,45 @@ def _paper(evaluation: Evaluation) -> str:
     return f"{_number(score.psnr, '.2f')} / {_number(score.ssim, '.3f')}"
 
 
+def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Write a table of all data sets, then each one beside the published results."""
+    parts = ["# Scores", overview_markdown(evaluations, command)]
+    for evaluation in evaluations:
+        lines = [_markdown(score_table(evaluation, heading(evaluation))), ""]
+        lines += [f"{remark}\n" for remark in remarks(evaluation)]
+        lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
+        parts.append("\n".join(lines))
+    parts += map(_markdown, average_tables(evaluations))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
 def overview_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     """Write the table of all data sets, and the command that made it."""
-    lines = [*_table(OVERVIEW, overview(evaluations)), "", f"Measured by `{command}`.", ""]
-    return "\n".join(lines)
+    _, _, lines = _markdown(overview_table(evaluations)).partition("\n\n")
+    return f"{lines}\n\nMeasured by `{command}`.\n"
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+def _markdown(table: Table) -> str:
+    """Write a heading and a table."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return [line(header), "|" + "---|" * len(header), *map(line, lines)]
+    rule = "|" + "---|" * len(table.header)
+    return "\n".join((f"## {table.title}", "", line(table.header), rule, *map(line, table.rows)))
+
+
+def write_marked(path: Path, part: str, page: str) -> None:
+    """Write `part` between the marks in the file; where it has none, `page` as the whole file.
+
+    Raises OSError naming the file.
+    """
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    head, begin, rest = before.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    whole = f"{head}{begin}\n{part}{end}{tail}" if begin and end else page
+    with atomic_write(path) as temporary:
+        temporary.write_text(whole, encoding="utf-8")
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
