@@ -15,7 +15,7 @@ from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_names
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio import is_image_name
-from drcnet_cli.imageio.folder import find_pictures, read_rgb8
+from drcnet_cli.imageio.folder import find_pictures
 
 Array = NDArray[Any]
 
@@ -100,15 +100,15 @@ def rain100_original(folder: Path) -> FoundSet | None:
     `norain-001.png` beside `rain-001.png`, or beside a folder `rainy` with these.
     """
     rainy = _folders(folder).get("rainy", folder)
-    clean = [path for path in pictures_in(folder) if path.name.lower().startswith("norain-")]
-    degraded = [path for path in pictures_in(rainy) if path.name.lower().startswith("rain-")]
+    clean = [path for path in _pictures(folder) if path.name.lower().startswith("norain-")]
+    degraded = [path for path in _pictures(rainy) if path.name.lower().startswith("rain-")]
     return _matched(folder, degraded, clean, f"{rainy}/rain-*, {folder}/norain-*")
 
 
 def polyu_original(folder: Path) -> FoundSet | None:
     """Find PolyU's CroppedImages: Canon5D2_5_160_3200_chair_11_real.JPG and ..._mean.JPG."""
-    noisy = [path for path in pictures_in(folder) if path.stem.lower().endswith("_real")]
-    clean = [path for path in pictures_in(folder) if path.stem.lower().endswith("_mean")]
+    noisy = [path for path in _pictures(folder) if path.stem.lower().endswith("_real")]
+    clean = [path for path in _pictures(folder) if path.stem.lower().endswith("_mean")]
     return _matched(folder, noisy, clean, f"{folder}/*_real and *_mean")
 
 
@@ -200,21 +200,16 @@ def _read_list(listing: Path) -> Matching:
 
 
 def clean_pictures(folder: Path) -> FoundSet | None:
-    """Find a folder of clean pictures, or one of them in it (`original_png`); noise comes later."""
+    """Find a folder of clean pictures, or one of them in it (`original_png`).
+
+    Each is its own partner: noise or blur comes later.
+    """
     folders = _folders(folder)
     for place in (folder, *(folders[name] for name in _CLEAN if name in folders)):
-        if pictures := pictures_in(place):
-            cases = tuple(_clean_case(path) for path in pictures)
-            return FoundSet(str(place), lambda cases=cases: cases)
+        if pictures := _pictures(place):
+            pairs = tuple(Pair(path.name, path, path, path.name) for path in pictures)
+            return FoundSet(str(place), lambda pairs=pairs: Matching(pairs))
     return None
-
-
-def _clean_case(path: Path) -> Case:
-    def load() -> tuple[Array, Array]:
-        pixels = read_rgb8(path)
-        return pixels, pixels
-
-    return Case(path.name, load)
 
 
 @dataclass(frozen=True)
@@ -300,7 +295,7 @@ def _folders(folder: Path) -> dict[str, Path]:
     return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def _pictures(folder: Path) -> list[Path]:
     """List the pictures in a folder, not below it, sorted, but for hidden ones."""
     if not folder.is_dir():
         return []

@@ -16,6 +16,7 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def _suite_of(found: FoundSet) -> Suite:
 
 def _pair_case(pair: Pair) -> Case:
     def load() -> tuple[Array, Array]:
-        degraded, clean = read_rgb8(pair.degraded), read_rgb8(pair.clean)
+        degraded = read_rgb8(pair.degraded)
+        # A clean picture of a set that is degraded here is its own partner.
+        clean = degraded if pair.clean == pair.degraded else read_rgb8(pair.clean)
         if degraded.shape != clean.shape:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (degraded, clean)]
             raise ImageError(
@@ -157,35 +160,32 @@ def _pair_case(pair: Pair) -> Case:
     return Case(pair.name, load)
 
 
-def _with_noise(suite: Suite, sigma: float, seed: int) -> Suite:
-    """Replace the degraded pictures by the targets with seeded Gaussian noise, float32."""
+def _remade(suite: Suite, remake: Callable[[int, str, Array], tuple[Array, Array]]) -> Suite:
+    """Make each case's pictures anew of its number, name and target."""
 
-    def noisy(index: int, case: Case) -> Case:
+    def remade(index: int, case: Case) -> Case:
         def load() -> tuple[Array, Array | None]:
-            _, target = case.load()
-            if target is None:
-                return case.load()
-            noise = np.random.default_rng((seed, index)).normal(0, sigma, target.shape)
-            return ((target + noise) / 255).astype(np.float32), target
+            degraded, target = case.load()
+            return (degraded, None) if target is None else remake(index, case.name, target)
 
         return Case(case.name, load)
 
-    return replace(suite, cases=tuple(noisy(*item) for item in enumerate(suite.cases)))
+    return replace(suite, cases=tuple(remade(*item) for item in enumerate(suite.cases)))
+
+
+def _with_noise(suite: Suite, sigma: float, seed: int) -> Suite:
+    """Add seeded Gaussian noise to the targets: float32, neither rounded nor clipped."""
+
+    def noisy(index: int, _name: str, target: Array) -> tuple[Array, Array]:
+        noise = np.random.default_rng((seed, index)).normal(0, sigma, target.shape)
+        return ((target + noise) / 255).astype(np.float32), target
+
+    return _remade(suite, noisy)
 
 
 def _degraded(suite: Suite, kind: str, seed: int) -> Suite:
     """Degrade the targets: the pictures that `drcnet degrade --kind KIND --seed SEED` writes."""
-
-    def degraded(case: Case) -> Case:
-        def load() -> tuple[Array, Array | None]:
-            _, target = case.load()
-            if target is None:
-                return case.load()
-            return degrade_pixels(target, kind, rng_for(seed, case.name))
-
-        return Case(case.name, load)
-
-    return replace(suite, cases=tuple(map(degraded, suite.cases)))
+    return _remade(suite, lambda _, name, target: degrade_pixels(target, kind, rng_for(seed, name)))
 
 
 def _rain(title: str, count: int, *finders: Finder) -> TestSet:

@@ -37,45 +37,32 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _BILINEAR_COLOR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 
+
+def _eighths(*rows: list[float]) -> Array:
+    return np.array(rows, np.float32) / 8
+
+
 # Malvar, He and Cutler 2004, "High-quality linear interpolation for demosaicing", figure 2.
-_GREEN_AT_COLOR = (
-    np.array(
-        [
-            [0, 0, -1, 0, 0],
-            [0, 0, 2, 0, 0],
-            [-1, 2, 4, 2, -1],
-            [0, 0, 2, 0, 0],
-            [0, 0, -1, 0, 0],
-        ],
-        np.float32,
-    )
-    / 8
+_GREEN_AT_COLOR = _eighths(
+    [0, 0, -1, 0, 0],
+    [0, 0, 2, 0, 0],
+    [-1, 2, 4, 2, -1],
+    [0, 0, 2, 0, 0],
+    [0, 0, -1, 0, 0],
 )
-_COLOR_AT_GREEN_IN_ROW = (
-    np.array(
-        [
-            [0, 0, 0.5, 0, 0],
-            [0, -1, 0, -1, 0],
-            [-1, 4, 5, 4, -1],
-            [0, -1, 0, -1, 0],
-            [0, 0, 0.5, 0, 0],
-        ],
-        np.float32,
-    )
-    / 8
+_COLOR_AT_GREEN_IN_ROW = _eighths(
+    [0, 0, 0.5, 0, 0],
+    [0, -1, 0, -1, 0],
+    [-1, 4, 5, 4, -1],
+    [0, -1, 0, -1, 0],
+    [0, 0, 0.5, 0, 0],
 )
-_COLOR_AT_OPPOSITE = (
-    np.array(
-        [
-            [0, 0, -1.5, 0, 0],
-            [0, 2, 0, 2, 0],
-            [-1.5, 0, 6, 0, -1.5],
-            [0, 2, 0, 2, 0],
-            [0, 0, -1.5, 0, 0],
-        ],
-        np.float32,
-    )
-    / 8
+_COLOR_AT_OPPOSITE = _eighths(
+    [0, 0, -1.5, 0, 0],
+    [0, 2, 0, 2, 0],
+    [-1.5, 0, 6, 0, -1.5],
+    [0, 2, 0, 2, 0],
+    [0, 0, -1.5, 0, 0],
 )
 
 

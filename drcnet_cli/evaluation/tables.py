@@ -56,28 +56,20 @@ HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below 
 
 def rows(evaluation: Evaluation) -> list[Row]:
     """Return the input, the published results where they may be compared, and ours at the end."""
-    before = evaluation.mean("input_psnr"), evaluation.mean("input_ssim")
-    ours = evaluation.mean("psnr"), evaluation.mean("ssim")
     published = published_for(evaluation.benchmark) if evaluation.complete else ()
-    return _beside(before, ours, published, evaluation.setting.checkpoint)
+    return _beside([evaluation], published)
 
 
 def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Row]]]:
     """Return each group's mean, where that is published too, for checkpoints that have all sets."""
-    for checkpoint, measured in grouped(evaluations):
+    for _, measured in grouped(evaluations):
         whole = {item.benchmark: item for item in measured if item.complete}
-        for group in GROUPS:
+        for group, members in GROUPS.items():
             published = published_for(f"{group}-average")
-            if not published or not set(GROUPS[group]) <= set(whole):
-                continue
-            items = [whole[name] for name in GROUPS[group]]
-
-            def mean(field: str, items: Sequence[Evaluation] = items) -> float:
-                return math.fsum(item.mean(field) for item in items) / len(items)
-
-            before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
-            title = f"Average of {', '.join(item.title for item in items)}"
-            yield title, _beside(before, ours, published, checkpoint)
+            if published and set(members) <= set(whole):
+                items = [whole[name] for name in members]
+                title = f"Average of {', '.join(item.title for item in items)}"
+                yield title, _beside(items, published)
 
 
 def score_table(evaluation: Evaluation, title: str) -> Table:
@@ -100,16 +92,17 @@ def _lay_out(title: str, shown: Sequence[Row]) -> Table:
     return Table(title, HEADER, [row.cells() for row in shown], HEADER_NOTE, highlighted=ours)
 
 
-def _beside(
-    before: tuple[float, float],
-    ours: tuple[float, float],
-    published: Sequence[PublishedScore],
-    checkpoint: str,
-) -> list[Row]:
+def _beside(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -> list[Row]:
+    """Average data sets measured with one checkpoint, and put what is published between."""
+
+    def mean(field: str) -> float:
+        return math.fsum(item.mean(field) for item in items) / len(items)
+
+    before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
     return [
         Row("input", *before, fewer=_fewer(ours, before)),
         *(_published(score, *ours) for score in published),
-        Row(checkpoint, *ours, source="this run", ours=True),
+        Row(items[0].setting.checkpoint, *ours, source="this run", ours=True),
     ]
 
 
