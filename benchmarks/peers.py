@@ -19,9 +19,8 @@ import numpy as np
 import torch
 
 from drcnet_cli.api import load_model
-from drcnet_cli.datasets.suite import BENCHMARKS, find_suite
+from drcnet_cli.datasets.suite import TEST_SETS, find_suite
 from drcnet_cli.evaluation.score import score_suite
-from drcnet_cli.evaluation.session import first
 
 Array = np.ndarray[Any, Any]
 
@@ -67,8 +66,8 @@ def prenet_peer(folder: Path, trained_on: str) -> Peer:
 
 def measure(name: str, root: Path, limit: int, label: str, restorer: Any) -> None:  # noqa: ANN401
     """Print one row."""
-    suite = first(find_suite(BENCHMARKS[name], root), limit)
-    scores, failed = score_suite(suite, restorer, BENCHMARKS[name].protocol)
+    suite = find_suite(TEST_SETS[name], root).first(limit)
+    scores, failed = score_suite(suite, restorer, TEST_SETS[name].protocol)
     assert not failed, failed
     before, psnr, ssim, seconds = (
         np.mean([getattr(score, field) for score in scores])

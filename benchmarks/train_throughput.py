@@ -18,7 +18,7 @@ from torch import Tensor
 
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.log import Silence
+from drcnet_cli.train.log import NoListener
 from drcnet_cli.train.loop import Training
 from drcnet_cli.train.schedule import Phase
 
@@ -82,7 +82,7 @@ def main() -> None:
             patches=options.patch, width=options.width, workers=options.workers, steps=10**6,
             save_every="60m", validate_every="60m", val_count=1, val_side=64,
         )  # fmt: skip
-        training = Training(config, Silence())
+        training = Training(config, NoListener())
         phase = training.phases[0]
         batch = next(training._batches(phase))
         our_turn(training, phase, len(training.data.held))  # decodes the first pictures

@@ -1,22 +1,68 @@
-"""The task table: what can be removed, and what each task is called elsewhere."""
+"""The task table: all that is said of a task, once. Light: imports neither numpy nor torch.
+
+A task is added by an entry here and its degradations in `drcnet_cli.degrade`. Which checkpoint is a
+task's default is the manifest's to say (`weights.json`).
+"""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drcnet_cli.metrics import Channel, SsimVariant
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a restored picture is compared with its target.
+
+    `rounded`: results are rounded to 8 bits first. `aligned`: the result is brought onto its
+    target by a homography first, and compared where the two overlap (RealBlur).
+    """
+
+    psnr_channel: "Channel" = "rgb"
+    ssim_channel: "Channel" = "rgb"
+    ssim_variant: "SsimVariant" = "valid"
+    rounded: bool = True
+    aligned: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of degradation: `noun` is what is removed; `degradation` makes it synthetically."""
+    """One kind of damage to photographs: `noun` is what is removed.
+
+    `kinds`: the degradations that make it; the first is the mix to train on, and what `drcnet
+    degrade` calls the task. `training_sets`: published pairs to train on. `protocol`: how pairs of
+    one's own are scored: as published for the task's best-known set.
+    """
 
     name: str
     noun: str
-    degradation: str
+    kinds: tuple[str, ...]
+    training_sets: tuple[str, ...] = ()
+    protocol: Protocol = Protocol()
+
+    @property
+    def degradation(self) -> str:
+        """The mix of degradations that the task's networks are trained on."""
+        return self.kinds[0]
 
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("derain", "rain", "rain"),
-        Task("denoise", "noise", "noise"),
-        Task("deblur", "motion blur", "blur"),
+        Task(
+            "derain",
+            "rain",
+            ("rain", "rain-light", "rain-heavy"),
+            ("rain13k",),
+            Protocol("y", "y", "replicate"),
+        ),
+        Task("denoise", "noise", ("noise", "gaussian", "camera"), ("sidd",)),
+        Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
     )
 }
+
+
+def either(names: "list[str] | tuple[str, ...]") -> str:
+    """Write names as a choice: `rain, noise or blur`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

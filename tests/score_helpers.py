@@ -1,7 +1,7 @@
 """Evaluations with figures of their own, for tests of what is made of them."""
 
-from drcnet_cli.datasets.case import Protocol
 from drcnet_cli.evaluation.results import Evaluation, ImageScore, Setting
+from drcnet_cli.tasks import Protocol
 
 SETTING = Setting("net", "0" * 64, "cpu", "float32", "tile 64", False, "0.1.0", "2.13.0")
 

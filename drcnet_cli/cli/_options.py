@@ -19,7 +19,7 @@ QuietOption = Annotated[
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", "-t", metavar="derain|denoise|deblur", help="What to remove."),
+    typer.Option("--task", "-t", metavar="|".join(TASKS), help="What to remove."),
 ]
 ModelOption = Annotated[
     str | None,

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -47,6 +47,12 @@ def print_line(*fields: str) -> None:
 def note(text: str) -> None:
     """Write one line on standard error, all of it `printable`."""
     _write_line(sys.stderr, printable(text))
+
+
+def note_failed(errors: Iterable[DrcnetError]) -> None:
+    """Write a line for each error on standard error: what failed, and what to type."""
+    for error in errors:
+        note(f"Failed: {error.message} {error.hint}".rstrip())
 
 
 def notifier(quiet: bool) -> Callable[[str], None]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def check_report(report: Path, streams: bool, in_place: bool) -> None:
     """Raise UsageError if no report can be written of such a run, or under such a name."""
-    from drcnet_cli.report.page import check_page_path
+    from drcnet_cli.report.html import check_page_path
 
     check_page_path(report)
     if streams:
@@ -84,8 +84,8 @@ class RunOutput:
         self, report: Path, outcomes: "list[Outcome]", facts: "RestorerFacts | None"
     ) -> DrcnetError | None:
         """Write the page; return, not raise, what prevents it: the outputs are there anyway."""
-        from drcnet_cli.report.page import write_page
-        from drcnet_cli.report.restored_page import page_blocks, page_subtitle
+        from drcnet_cli.report.html import write_page
+        from drcnet_cli.report.pages import page_blocks, page_subtitle
 
         plan = self.plan
         # In the order of the plan, which the writing of several pictures at once may change.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli._options import JsonOption, QuietOption
-from drcnet_cli.cli._output import note, print_json, stderr_console, stdout_console
+from drcnet_cli.cli._output import note, note_failed, print_json, stderr_console, stdout_console
 from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def compare(
     for text in () if quiet else matches.notes():
         note(f"Note: {text}")
     scores, failed = _score(matches.entries, quiet)
-    for error in failed:
-        note(f"Failed: {error.message} {error.hint}".rstrip())
+    note_failed(failed)
     if html is not None and scores:
         left_out = [*matches.notes(), *(error.message for error in failed)]
         _write_page(html, scores, names, paths, left_out, min(pictures, len(scores)), quiet)
@@ -87,7 +86,7 @@ def _labels(given: str | None, paths: "Sequence[Path]") -> tuple[str, ...]:
 
 
 def _check_page(html: Path | None, open_page: bool) -> None:
-    from drcnet_cli.report.page import check_page_path
+    from drcnet_cli.report.html import check_page_path
 
     if html is not None:
         check_page_path(html)
@@ -100,11 +99,8 @@ def _score(entries: "Sequence[Entry]", quiet: bool) -> "tuple[list[Score], list[
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.evaluation.compare import score_entries
 
-    with Bar(shown=not quiet and stderr_console().is_terminal) as progress:
-        bar = progress.add_task("Comparing", total=len(entries))
-        return score_entries(
-            entries, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    with Bar(shown=not quiet and stderr_console().is_terminal) as bar:
+        return score_entries(entries, bar.follow("Comparing", len(entries)))
 
 
 def _write_page(
@@ -116,11 +112,11 @@ def _write_page(
     shown: int,
     quiet: bool,
 ) -> None:
-    from drcnet_cli.report.compare_page import page_blocks, page_subtitle
-    from drcnet_cli.report.page import write_page
+    from drcnet_cli.evaluation.pages import compared_blocks, compared_subtitle
+    from drcnet_cli.report.html import write_page
 
-    blocks = page_blocks(scores, labels, paths, left_out, shown=shown)
-    subtitle = page_subtitle(scores, labels, bool(left_out), shown)
+    blocks = compared_blocks(scores, labels, paths, left_out, shown=shown)
+    subtitle = compared_subtitle(scores, labels, bool(left_out), shown)
     write_page(path, f"{labels[0]} and {labels[1]}", blocks, subtitle=subtitle)
     if not quiet:
         note(f"Wrote {path}: {shown} of {len(scores)} compared pictures.")
@@ -130,9 +126,9 @@ def _print_table(scores: "Sequence[Score]", labels: "Sequence[str]", quiet: bool
     from rich.table import Table
     from rich.text import Text
 
-    from drcnet_cli.report.compare_page import score_table
+    from drcnet_cli.evaluation.pages import compared_table
 
-    table = score_table(scores, labels)
+    table = compared_table(scores, labels)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for place, name in enumerate(table.header):
         shown.add_column(Text(name), justify="right" if place else "left", overflow="fold")

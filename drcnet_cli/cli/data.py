@@ -38,14 +38,13 @@ def prepare(
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.train.crops import CropPlan, prepare_folder
 
-    with Bar(shown=not quiet) as progress:
-        bar = progress.add_task(source.name)
+    with Bar(shown=not quiet) as bar:
         result = prepare_folder(
             source,
             destination,
             CropPlan(size, stride, shrink),
             overwrite=overwrite,
-            on_picture=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=bar.follow(source.name),
         )
     for error in result.failed:
         note(f"Left out: {error.message}")

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from drcnet_cli.cli._options import JsonOption, QuietOption
-from drcnet_cli.cli._output import note, print_json
+from drcnet_cli.cli._output import note, note_failed, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED, UsageError
-from drcnet_cli.tasks import TASKS
+from drcnet_cli.tasks import TASKS, either
 
-_PREVIEW_ROWS = 4
+_MIXES = [task.degradation for task in TASKS.values()]
 
 DegradationOption = Annotated[
     str | None,
-    typer.Option("--task", "-t", metavar="rain|noise|blur", help="What to add; derain etc. too."),
+    typer.Option("--task", "-t", metavar="|".join(_MIXES), help="What to add; derain etc. too."),
 ]
 
 PreviewOption = Annotated[
@@ -59,42 +59,28 @@ def degrade(
             "Nothing says what to make.", "Add --preview sheet.png, or give IN_DIR and OUT_DIR"
         )
     if preview is not None:
-        _preview(source, preview, chosen, streaks, seed, quiet)
+        from drcnet_cli.degrade.preview import write_sheet
+
+        write_sheet(preview, source, chosen, seed=seed, streaks=streaks)
+        if not quiet:
+            note(f"Wrote {preview}: {chosen}, seed {seed}.")
     if source is not None and destination is not None:
         _make_pairs(source, destination, chosen, streaks, seed, overwrite, quiet, as_json)
 
 
 def choose_kind(task: str | None, kind: str | None) -> str:
-    """Give the kind of degradation that --task and --kind mean; raises UsageError."""
-    from drcnet_cli.degrade import DEGRADATIONS, KINDS
+    """Return the kind of degradation that --task and --kind mean; raises UsageError."""
+    from drcnet_cli.degrade import DEGRADATIONS
 
-    tasks = {name: name for name in TASKS} | {t.degradation: t.name for t in TASKS.values()}
+    tasks = TASKS | {task.degradation: task for task in TASKS.values()}
     if task is not None and task not in tasks:
-        raise UsageError(f"Unknown task {task!r}.", "Use --task rain, noise or blur")
-    allowed = KINDS[tasks[task]] if task else tuple(DEGRADATIONS)
+        raise UsageError(f"Unknown task {task!r}.", f"Use --task {either(_MIXES)}")
+    allowed = tasks[task].kinds if task else tuple(DEGRADATIONS)
     if kind is not None and kind not in allowed:
         raise UsageError(f"Unknown kind {kind!r}.", f"Use --kind {', '.join(allowed)}")
     if task is None and kind is None:
-        raise UsageError("Nothing says what to add.", "Add --task rain, noise or blur")
+        raise UsageError("Nothing says what to add.", f"Add --task {either(_MIXES)}")
     return kind or allowed[0]
-
-
-def _preview(
-    source: Path | None, preview: Path, kind: str, streaks: Path | None, seed: int, quiet: bool
-) -> None:
-    """Write a contact sheet of a file, of some of a folder's pictures, or of drawn scenes."""
-    from drcnet_cli.degrade.folder import read_some, write_png
-    from drcnet_cli.degrade.preview import contact_sheet, drawn_scenes
-    from drcnet_cli.train.synthetic import load_streaks
-
-    if source is None:
-        photographs = drawn_scenes(_PREVIEW_ROWS, seed=seed)
-    else:
-        photographs = read_some(source, _PREVIEW_ROWS, seed=seed)
-    layers = load_streaks(streaks) if streaks else ()
-    write_png(preview, contact_sheet(photographs, kind, seed=seed, streaks=layers))
-    if not quiet:
-        note(f"Wrote {preview}: {kind}, seed {seed}.")
 
 
 def _make_pairs(
@@ -109,12 +95,10 @@ def _make_pairs(
 ) -> None:
     """Make pairs with progress; exit 1 if a picture failed."""
     from drcnet_cli.cli._progress import Bar
-    from drcnet_cli.degrade.folder import make_pairs
-    from drcnet_cli.train.synthetic import load_streaks
+    from drcnet_cli.degrade.folder import load_streaks, make_pairs
 
-    layers = load_streaks(streaks) if streaks else ()
-    with Bar(shown=not quiet) as progress:
-        bar = progress.add_task(kind)
+    layers = load_streaks(streaks)
+    with Bar(shown=not quiet) as bar:
         made = make_pairs(
             source,
             destination,
@@ -122,10 +106,9 @@ def _make_pairs(
             seed=seed,
             streaks=layers,
             overwrite=overwrite,
-            on_picture=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=bar.follow(kind),
         )
-    for error in made.failed:
-        note(f"Failed: {error.message} {error.hint}".rstrip())
+    note_failed(made.failed)
     if as_json:
         print_json(
             {**asdict(made), "kind": kind, "seed": seed, "failed": [e.message for e in made.failed]}

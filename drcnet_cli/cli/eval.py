@@ -1,6 +1,9 @@
 """`drcnet eval`: a checkpoint's scores by the published protocols, beside the published ones."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +13,15 @@ from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._eval_output import (
     EvalProgress,
     Files,
-    list_benchmarks,
+    list_sets,
     print_averages,
     print_evaluation,
 )
-from drcnet_cli.cli._eval_source import Source
 from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
-from drcnet_cli.cli._output import notifier
-from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError
+from drcnet_cli.cli._output import note, notifier
+from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError, UsageError
 
 if TYPE_CHECKING:
-    from drcnet_cli.evaluation.processes import Processes
     from drcnet_cli.evaluation.session import Evaluator, Measurement
 
 
@@ -92,13 +93,12 @@ def eval(  # noqa: A001 - the command's name
     Several processes share the work: torchrun --nproc-per-node 2 -m drcnet_cli eval ...
     """
     if show_list:
-        list_benchmarks(as_json)
+        list_sets(as_json)
         return
-    chosen = weights or model
     if weights is not None and model is not None:
         choose_checkpoint(None, model, weights)  # refuses the two together
-    source = Source(dataset, reproduce, lq, gt, data_root, task)
-    source.check()
+    request = Request(dataset, reproduce, lq, gt, data_root, task)
+    request.check()
     files = Files(csv, tuple(markdown or ()), html)
     files.check()
 
@@ -107,7 +107,7 @@ def eval(  # noqa: A001 - the command's name
     from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
-    plans = source.plans(chosen, seed, limit)
+    plans = request.plans(weights or model, seed, limit)
     processes = join_processes(device)
     config = RestoreConfig(
         device=device,
@@ -121,26 +121,26 @@ def eval(  # noqa: A001 - the command's name
     evaluator = Evaluator(
         config,
         processes=processes,
-        lpips=_lpips(device, processes) if lpips else None,
+        lpips=lpips,
         notify=notifier(quiet),
     )
-    try:
+    with _saying_what_stays(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
-    except OSError as error:
-        raise ReportError(
-            f"{error.filename or out} cannot be written ({error.strerror or error}).",
-            "Choose another place; scores that were printed are right.",
-        ) from error
     processes.leave()
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _lpips(device: str, processes: "Processes"):  # noqa: ANN202 - Lpips, imported late
-    from drcnet_cli.device import choose_device
-    from drcnet_cli.evaluation.perceptual import load_lpips
-
-    return load_lpips(choose_device(processes.device(device)))
+@contextmanager
+def _saying_what_stays(out: Path | None) -> Iterator[None]:
+    """Turn a file that cannot be written into ReportError: scores that were printed are right."""
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(
+            f"{error.filename or out} cannot be written ({error.strerror or error}).",
+            "Choose another place; scores that were printed are right.",
+        ) from error
 
 
 def _measure(
@@ -156,8 +156,9 @@ def _measure(
     main = evaluator.processes.main
     with EvalProgress(quiet=quiet) as shown:
         for plan in plans:
-            if plan.benchmark is not None and not plan.benchmark.public:
-                shown.submission(plan, evaluator, out)
+            if not plan.scored:
+                if main:
+                    _submit(plan, evaluator, out, shown)
                 continue
             evaluation = evaluator.measure(plan, shown.begin(plan))
             measured.append((plan, evaluation))
@@ -167,6 +168,80 @@ def _measure(
     if main:
         if not as_json:
             print_averages([evaluation for _, evaluation in measured])
-        command = "drcnet " + " ".join(sys.argv[1:])
-        files.write(measured, evaluator, command)
+        files.write(measured, evaluator, "drcnet " + " ".join(sys.argv[1:]))
     return any(evaluation.failed for _, evaluation in measured)
+
+
+def _submit(
+    plan: "Measurement", evaluator: "Evaluator", out: Path | None, shown: EvalProgress
+) -> None:
+    written = evaluator.submit(plan, out, shown.begin(plan))
+    note(f"{plan.title}: no scores, as its targets are not public; to be submitted: {written}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured: data sets by name, all that are there, or two folders."""
+
+    dataset: str | None
+    reproduce: bool
+    lq: Path | None
+    gt: Path | None
+    data_root: Path | None
+    task: str | None
+
+    def check(self) -> None:
+        """Raise UsageError unless exactly one thing is asked for, with what it needs."""
+        asked = {
+            "--dataset": self.dataset is not None,
+            "--reproduce": self.reproduce,
+            "--lq and --gt": bool(self.lq or self.gt),
+        }
+        given = [name for name, present in asked.items() if present]
+        if len(given) != 1:
+            raise UsageError(
+                f"{' and '.join(given)} cannot be combined." if given else "Measure what?",
+                "Give --dataset NAME --data-root DIR, or --task T --lq DIR --gt DIR, or "
+                "--reproduce --data-root DIR",
+            )
+        if self.lq or self.gt:
+            if not (self.lq and self.gt):
+                raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
+        elif self.data_root is None:
+            raise UsageError(f"{given[0]} needs a folder to look in.", "Give --data-root DIR")
+
+    def plans(
+        self, checkpoint: str | Path | None, seed: int, limit: int | None
+    ) -> "list[Measurement]":
+        """Find it; raises UsageError if it isn't there."""
+        from drcnet_cli.datasets.suite import sets_named
+        from drcnet_cli.evaluation import session
+
+        if self.lq is not None and self.gt is not None:
+            if checkpoint is None:
+                choose_checkpoint(self.task, None, None)
+            task = self.task or _task_of(checkpoint)
+            plans = [session.plan_pairs(self.lq, self.gt, task, checkpoint)]
+        elif self.reproduce:
+            plans = session.plan_everything(self.data_root or Path(), checkpoint, seed)
+        else:
+            names = [name for name in (self.dataset or "").split(",") if name]
+            found = dict.fromkeys(item for name in names for item in sets_named(name))
+            root = self.data_root or Path()
+            plans = [session.plan_set(item, root, checkpoint, seed) for item in found]
+        # A checkpoint of another task is refused later; data sets of another task are left out.
+        plans = [plan for plan in plans if self.task in (None, plan.task)]
+        if not plans:
+            raise UsageError(f"None of these data sets is for {self.task}.", "Leave out --task")
+        return [replace(plan, suite=plan.suite.first(limit)) for plan in plans]
+
+
+def _task_of(checkpoint: str | Path | None) -> str:
+    """Read the task that a checkpoint is made for; raises UsageError if it doesn't say."""
+    from drcnet_cli.networks.checkpoint import read_info
+    from drcnet_cli.weights.fetch import resolve
+
+    task = read_info(resolve(checkpoint).path).task if checkpoint else None
+    if task is None:
+        raise UsageError("Nothing says how these pairs are scored.", "Add --task")
+    return task

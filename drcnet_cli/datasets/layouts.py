@@ -1,120 +1,157 @@
-"""The folder layouts that published test sets come in.
+"""How published data sets lie on disk, for training and for evaluation alike.
 
 Pictures are sorted by their paths, character by character ("10.png" before "2.png"), as the
 published scripts list them. Means do not depend on it, but seeded noise does.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from drcnet_cli.datasets.case import Array, Case, Suite
-from drcnet_cli.datasets.pair_layouts import SIDES, read_realblur_list
+from numpy.typing import NDArray
+
 from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_names
-from drcnet_cli.errors import ImageError
+from drcnet_cli.errors import UsageError
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio import is_image_name
-from drcnet_cli.train.cache import find_pictures, read_rgb8
+from drcnet_cli.imageio.folder import find_pictures
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A layout that is there.
+class Case:
+    """One picture of a data set.
 
-    `suite` lists its pictures; it raises UsageError if they make no data set. `sure`: the file
-    names are this set's own, so that the folder's name doesn't matter.
+    `load` gives the degraded picture (H x W x 3, uint8, or float32 around [0, 1] where noise was
+    added: neither rounded nor clipped) and the target (H x W x 3, uint8; None if it isn't public).
+    It raises DrcnetError naming the file that cannot be read.
     """
 
-    suite: Callable[[], Suite]
+    name: str
+    load: Callable[[], tuple[Array, Array | None]]
+
+
+@dataclass(frozen=True)
+class FoundSet:
+    """A data set that is there; `layout` says how it lies.
+
+    `read` lists its pairs, or its pictures as cases; it raises UsageError if they make no data set.
+    `sure`: the file names are this set's own, so that the folder's name doesn't matter. `whole`:
+    its pictures are not cut up.
+    """
+
+    layout: str
+    read: Callable[[], Matching | tuple[Case, ...]]
     sure: bool = False
+    whole: bool = True
 
 
-Finder: TypeAlias = Callable[[Path], Found | None]
+Finder: TypeAlias = Callable[[Path], FoundSet | None]
 
-# Folders that test sets are found in, whatever the set.
-_CONTAINERS = frozenset(
-    {"test", "tests", "testing", "testset", "testsets", "eval", "data", "dataset", "datasets"}
-    | {"benchmark", "benchmarks", "rain13k", "derain", "deraining", "denoise", "denoising"}
-    | {"deblur", "deblurring", "motion_deblurring", "gaussian_denoising", "real_denoising"}
-    | {"cbsd68-dataset-master", "realblur"}
+# The two folders of repackaged sets: degraded, clean.
+_SIDES = (
+    ("input", "target"),
+    ("input", "groundtruth"),
+    ("input", "gt"),
+    ("lq", "gt"),
+    ("blur", "sharp"),
+    ("blur", "gt"),
+    ("rain", "norain"),
+    ("rainy", "norain"),
+    ("rainy", "gt"),
+    ("rainy_image", "ground_truth"),
+    ("noisy", "clean"),
 )
-_DEPTH = 4
-
-_CROPS = (("input_crops", "gt_crops"), ("input_crops", "target_crops"))
+_VALIDATION_CROPS = (("input_crops", "gt_crops"), ("input_crops", "target_crops"))
+_TRAINING_CROPS = (
+    ("input_crops", "target_crops"),
+    ("input_crops", "gt_crops"),
+    ("blur_crops", "sharp_crops"),
+    ("noisy_crops", "gt_crops"),
+    ("lq_crops", "gt_crops"),
+)
 # Where the clean pictures of a denoising set lie in its folder, if not in it.
 _CLEAN = ("original_png", "original", "clean", "hr", "gt")
+_DEPTH = 4
 
 
-def candidates(root: Path, names: Iterable[str]) -> Iterator[tuple[Path, bool]]:
-    """Give the folders that may hold a set, and whether a folder's name says so; those first.
-
-    They are `root`, and the folders below it that are called like the set or like a collection of
-    sets; upper and lower case are the same.
-    """
-    wanted = {name.lower() for name in names}
-    above = [root.resolve().name.lower(), root.resolve().parent.name.lower()]
-    named = above[0] in wanted or (above[0] in _CONTAINERS and above[1] in wanted)
-    found, level = [], [(root, named)]
-    for _ in range(_DEPTH + 1):
-        found += level
-        level = [
-            (child, named or name in wanted)
-            for folder, named in level
-            for name, child in _folders(folder).items()
-            if name in wanted or name in _CONTAINERS
-        ]
-    return iter(sorted(found, key=lambda item: not item[1]))
-
-
-def paired_folders(folder: Path) -> Found | None:
+def paired_folders(folder: Path) -> FoundSet | None:
     """Find `input` and `target`, or two folders by other usual names."""
-    return _paired(folder, SIDES)
+    return _paired(folder, _SIDES)
 
 
-def paired_crops(folder: Path) -> Found | None:
+def validation_crops(folder: Path) -> FoundSet | None:
     """Find SIDD's validation blocks as pictures: `val/input_crops` and `gt_crops` (HINet)."""
     # Beside `val` there are crops to train on, by the same names.
     val = folder if folder.resolve().name.lower() == "val" else _folders(folder).get("val")
-    return _paired(val, _CROPS) if val else None
+    return _paired(val, _VALIDATION_CROPS) if val else None
 
 
-def rain100_original(folder: Path) -> Found | None:
+def training_crops(folder: Path) -> FoundSet | None:
+    """Find the two folders of a set that is cut up to be trained on."""
+    return _paired(folder, _TRAINING_CROPS, whole=False)
+
+
+def rain100_original(folder: Path) -> FoundSet | None:
     """Find Rain100L and Rain100H as first published.
 
     `norain-001.png` beside `rain-001.png`, or beside a folder `rainy` with these.
     """
     rainy = _folders(folder).get("rainy", folder)
-    clean = _starting(folder, folder, "norain-")
-    degraded = _starting(folder, rainy, "rain-")
-    if not clean or not degraded:
-        return None
-    layout = f"{rainy}/rain-*, {folder}/norain-*"
-    return Found(lambda: suite_of(match_names(degraded, clean), layout))
+    clean = [path for path in _pictures(folder) if path.name.lower().startswith("norain-")]
+    degraded = [path for path in _pictures(rainy) if path.name.lower().startswith("rain-")]
+    return _matched(folder, degraded, clean, f"{rainy}/rain-*, {folder}/norain-*")
 
 
-def gopro_scenes(folder: Path) -> Found | None:
-    """Find GOPRO_Large: test/GOPR0384_11_00/{blur,sharp}/000001.png; `blur_gamma` is left out."""
-    scenes = [
-        scene
-        for name, scene in _folders(folder).items()
-        if name.startswith("gopr") and {"blur", "sharp"} <= _folders(scene).keys()
-    ]
-    if not scenes or folder.name.lower() == "train":
-        return None
-
-    def suite() -> Suite:
-        blurred, sharp = ({} for _ in range(2))
-        for scene in scenes:
-            sides = _folders(scene)
-            blurred |= _relative(folder, find_pictures(sides["blur"]))
-            sharp |= _relative(folder, find_pictures(sides["sharp"]))
-        return suite_of(match_names(blurred, sharp), f"{folder}/SCENE/blur and sharp")
-
-    return Found(suite, sure=folder.name.lower() == "test")
+def polyu_original(folder: Path) -> FoundSet | None:
+    """Find PolyU's CroppedImages: Canon5D2_5_160_3200_chair_11_real.JPG and ..._mean.JPG."""
+    noisy = [path for path in _pictures(folder) if path.stem.lower().endswith("_real")]
+    clean = [path for path in _pictures(folder) if path.stem.lower().endswith("_mean")]
+    return _matched(folder, noisy, clean, f"{folder}/*_real and *_mean")
 
 
-def hide_original(folder: Path) -> Found | None:
+def sidd_scenes(folder: Path) -> FoundSet | None:
+    """Find SIDD-Medium: Data/0001_001_S6_00100_00060_3200_L/0001_{GT,NOISY}_SRGB_010.PNG."""
+    scenes = [scene for scene in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*")) if scene.is_dir()]
+    pictures = [path for scene in scenes for path in find_pictures(scene)]
+    noisy, clean = (
+        [p for p in pictures if "_SRGB_" in p.name.upper() and side in p.name.upper()]
+        for side in ("_NOISY_", "_GT_")
+    )
+    return _matched(folder, noisy, clean, f"{folder}/SCENE/*_NOISY_*, *_GT_*")
+
+
+def gopro_scenes(part: str) -> Finder:
+    """Find GOPRO_Large's part: test/GOPR0384_11_00/{blur,sharp}/000001.png.
+
+    `blur_gamma` is left out: `blur` averages the frames as they are stored, and it is what
+    published results train and test on.
+    """
+
+    def find(folder: Path) -> FoundSet | None:
+        scenes = [
+            _folders(scene) for name, scene in _folders(folder).items() if name.startswith("gopr")
+        ]
+        scenes = [sides for sides in scenes if {"blur", "sharp"} <= sides.keys()]
+        if not scenes or folder.name.lower() in {"train", "test"} - {part}:
+            return None
+
+        def read() -> Matching:
+            blurred, sharp = (
+                _relative(folder, [path for sides in scenes for path in find_pictures(sides[side])])
+                for side in ("blur", "sharp")
+            )
+            return match_names(blurred, sharp)
+
+        layout = f"{folder}/SCENE/blur and sharp"
+        return FoundSet(layout, read, sure=folder.name.lower() == part)
+
+    return find
+
+
+def hide_original(folder: Path) -> FoundSet | None:
     """Find HIDE_dataset: test/test-close-ups, test/test-long-shot, and GT, which has all."""
     folders = _folders(folder)
     test = _folders(folders["test"]) if "test" in folders else {}
@@ -122,7 +159,7 @@ def hide_original(folder: Path) -> Found | None:
     if not parts or "gt" not in folders:
         return None
 
-    def suite() -> Suite:
+    def read() -> Matching:
         sharp = {path.stem: path for path in find_pictures(folders["gt"])}
         blurred = _relative(folders["test"], [p for part in parts for p in find_pictures(part)])
         pairs = [
@@ -131,48 +168,96 @@ def hide_original(folder: Path) -> Found | None:
             if path.stem in sharp
         ]
         alone = tuple(name for name, path in blurred.items() if path.stem not in sharp)
-        layout = f"{folders['test']}/{{{','.join(part.name for part in parts)}}} and GT"
-        return suite_of(Matching(tuple(pairs), alone), layout)
+        return Matching(tuple(pairs), alone)
 
-    return Found(suite, sure=True)
+    names = ",".join(part.name for part in parts)
+    return FoundSet(f"{folders['test']}/{{{names}}} and GT", read, sure=True)
 
 
-def realblur_list(letter: str) -> Finder:
-    """Find RealBlur-J or -R by its list of test pairs: lines `GT-PATH BLURRED-PATH`."""
+def realblur_list(name: str) -> Finder:
+    """Find RealBlur-J or -R by its list of pairs: lines `GT-PATH BLURRED-PATH` beside the list."""
 
-    def find(folder: Path) -> Found | None:
-        listing = find_file(folder, f"RealBlur_{letter}_test_list.txt")
+    def find(folder: Path) -> FoundSet | None:
+        listing = find_file(folder, name)
         if listing is None:
             return None
-        return Found(lambda: suite_of(read_realblur_list(listing), str(listing)), sure=True)
+        return FoundSet(str(listing), lambda: _read_list(listing), sure=True)
 
     return find
 
 
-def polyu_original(folder: Path) -> Found | None:
-    """Find PolyU's CroppedImages: Canon5D2_5_160_3200_chair_11_real.JPG and ..._mean.JPG."""
-    pictures = _pictures(folder)
-    noisy = [path for path in pictures if path.stem.lower().endswith("_real")]
-    clean = [path for path in pictures if path.stem.lower().endswith("_mean")]
-    if not noisy or not clean:
-        return None
-    named = _relative(folder, noisy), _relative(folder, clean)
-    return Found(lambda: suite_of(match_names(*named), f"{folder}/*_real and *_mean"))
+def _read_list(listing: Path) -> Matching:
+    """Read a list of pairs; those whose files are missing are left over."""
+    there, missing = [], []
+    for line in listing.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        clean, _, degraded = line.strip().partition(" ")
+        if degraded := degraded.strip():
+            folder = listing.parent
+            pair = Pair(degraded, folder / degraded, folder / clean, group=clean)
+            whole = pair.degraded.is_file() and pair.clean.is_file()
+            (there if whole else missing).append(pair)
+    return Matching(tuple(there), tuple(pair.name for pair in missing))
 
 
-def clean_pictures(folder: Path) -> Found | None:
-    """Find a folder of clean pictures, or one of them in it (`original_png`); noise comes later."""
+def clean_pictures(folder: Path) -> FoundSet | None:
+    """Find a folder of clean pictures, or one of them in it (`original_png`).
+
+    Each is its own partner: noise or blur comes later.
+    """
     folders = _folders(folder)
     for place in (folder, *(folders[name] for name in _CLEAN if name in folders)):
         if pictures := _pictures(place):
-            cases = tuple(_clean_case(path) for path in pictures)
-            return Found(lambda cases=cases, place=place: Suite(cases, str(place)))
+            pairs = tuple(Pair(path.name, path, path, path.name) for path in pictures)
+            return FoundSet(str(place), lambda pairs=pairs: Matching(pairs))
     return None
 
 
-def suite_of(matching: Matching, layout: str) -> Suite:
-    """Make a suite of matched pairs, what is left over noted."""
-    return Suite(tuple(map(_pair_case, matching.pairs)), layout, tuple(matching.notes()))
+@dataclass(frozen=True)
+class DataSet:
+    """A published data set.
+
+    `count`: its number of pictures or pairs as published, None if nothing is published. `where`:
+    how to get it and the folder it should be in. `folders`: names of the folder it is found in,
+    upper and lower case being the same. `finders`: its layouts, the best first.
+    """
+
+    name: str
+    title: str
+    task: str
+    count: int | None
+    where: str
+    folders: tuple[str, ...]
+    finders: tuple[Finder, ...] = (paired_folders,)
+
+    def find(self, root: Path, containers: frozenset[str]) -> Iterator[tuple[FoundSet, bool]]:
+        """Return each layout that is in or below `root`, and whether a folder's name says so.
+
+        Looked through are folders that are called like the set, or as one of `containers`.
+        """
+        for folder, named in _search(root, {name.lower() for name in self.folders}, containers):
+            for finder in self.finders:
+                if found := finder(folder):
+                    yield found, named
+
+    def absent(self, root: Path) -> UsageError:
+        """Return the error that says where to get it."""
+        return UsageError(f"{self.title} is not in {root}.", f"{self.where} Then: --data-root DIR")
+
+
+def _search(
+    root: Path, wanted: set[str], containers: frozenset[str]
+) -> Iterator[tuple[Path, bool]]:
+    """Return `root` and the folders below it that may hold a set, the nearest first."""
+    above = [root.resolve().name.lower(), root.resolve().parent.name.lower()]
+    level = [(root, above[0] in wanted or (above[0] in containers and above[1] in wanted))]
+    for _ in range(_DEPTH + 1):
+        yield from level
+        level = [
+            (child, named or name in wanted)
+            for folder, named in level
+            for name, child in _folders(folder).items()
+            if name in wanted or name in containers
+        ]
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -183,7 +268,9 @@ def find_file(folder: Path, name: str) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def _paired(folder: Path, sides: tuple[tuple[str, str], ...]) -> Found | None:
+def _paired(
+    folder: Path, sides: tuple[tuple[str, str], ...], *, whole: bool = True
+) -> FoundSet | None:
     folders = _folders(folder)
     names = next(((one, two) for one, two in sides if {one, two} <= folders.keys()), None)
     if not names:
@@ -191,32 +278,18 @@ def _paired(folder: Path, sides: tuple[tuple[str, str], ...]) -> Found | None:
     degraded, clean = (folders[name] for name in names)
     degraded = _folders(degraded).get("x2", degraded)  # Rain100H and L as updated: rain/X2
     layout = f"{degraded} and {clean.name}"
-    return Found(lambda: suite_of(match_folders(degraded, clean), layout))
+    return FoundSet(layout, lambda: match_folders(degraded, clean), whole=whole)
 
 
-def _pair_case(pair: Pair) -> Case:
-    def load() -> tuple[Array, Array]:
-        degraded, clean = read_rgb8(pair.degraded), read_rgb8(pair.clean)
-        if degraded.shape != clean.shape:
-            sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (degraded, clean)]
-            raise ImageError(
-                f"{pair.degraded} is {sizes[0]} pixels, but its target {pair.clean} is {sizes[1]}."
-            )
-        return degraded, clean
-
-    return Case(pair.name, load)
-
-
-def _clean_case(path: Path) -> Case:
-    def load() -> tuple[Array, Array]:
-        pixels = read_rgb8(path)
-        return pixels, pixels
-
-    return Case(path.name, load)
+def _matched(base: Path, degraded: list[Path], clean: list[Path], layout: str) -> FoundSet | None:
+    if not degraded or not clean:
+        return None
+    named = _relative(base, degraded), _relative(base, clean)
+    return FoundSet(layout, lambda: match_names(*named))
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    """Give the folders in a folder by their names in lower case, sorted."""
+    """Return the folders in a folder by their names in lower case, sorted."""
     if not folder.is_dir():
         return {}
     return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
@@ -224,16 +297,13 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     """List the pictures in a folder, not below it, sorted, but for hidden ones."""
+    if not folder.is_dir():
+        return []
     return sorted(
         path
         for path in folder.iterdir()
         if is_image_name(path) and not is_hidden(path.name) and path.is_file()
     )
-
-
-def _starting(base: Path, folder: Path, start: str) -> dict[str, Path]:
-    pictures = [path for path in _pictures(folder) if path.name.lower().startswith(start)]
-    return _relative(base, pictures)
 
 
 def _relative(base: Path, pictures: list[Path]) -> dict[str, Path]:

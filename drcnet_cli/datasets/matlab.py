@@ -1,7 +1,8 @@
-"""Numbers in MATLAB's files: version 5, which scipy reads, and 7.3, which is HDF5, for h5py.
+"""Data sets whose pictures lie in MATLAB's files: SIDD's blocks and DND.
 
-Axes are always MATLAB's: h5py lists those of a 7.3 file in reverse. Only arrays of numbers are
-read, and cells of them; nothing in a file can name code to run.
+Version 5 is read by scipy, 7.3, which is HDF5, by h5py. Axes are always MATLAB's: h5py lists those
+of a 7.3 file in reverse. Only arrays of numbers are read, and cells of them; nothing in a file can
+name code to run.
 """
 
 import importlib
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from drcnet_cli.datasets.case import Array
+from drcnet_cli.datasets.layouts import Array, Case, FoundSet, find_file
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.read import DECODING_ERRORS
 
@@ -25,6 +26,11 @@ _ENDIAN = slice(126, 128)  # "MI" as a number, in a version 5 header
 _NUMBERS = "uif"  # kinds of numpy's types: integers and floating point
 _FLOATS = {"double": "float64", "single": "float32"}  # MATLAB's names and numpy's
 _AGAIN = "Download it again from where the data set is published."
+_NOISY, _CLEAN, _BENCHMARK = (
+    "ValidationNoisyBlocksSrgb",
+    "ValidationGtBlocksSrgb",
+    "BenchmarkNoisyBlocksSrgb",
+)
 
 Window = tuple[slice, ...]
 
@@ -108,11 +114,87 @@ class Blocks:
         self._pixels: Array | None = None
 
     def __getitem__(self, place: tuple[int, int]) -> Array:
-        """Give one picture, H x W x 3 uint8."""
+        """Return one picture, H x W x 3 uint8."""
         with self._lock:
             if self._pixels is None:
                 self._pixels = read_array(self._path, self._variable)
             return np.ascontiguousarray(self._pixels[place])
+
+
+def sidd_validation(folder: Path) -> FoundSet | None:
+    """Find SIDD's validation blocks: 40 images of 32 blocks of 256 x 256 pixels."""
+    noisy, clean = (find_file(folder, f"{name}.mat") for name in (_NOISY, _CLEAN))
+    if not noisy:
+        return None
+
+    def read() -> tuple[Case, ...]:
+        if not clean:
+            raise UsageError(
+                f"{noisy} is there, but not the clean blocks.", f"Put {_CLEAN}.mat beside it."
+            )
+        degraded, target = Blocks(noisy, _NOISY), Blocks(clean, _CLEAN)
+        if (degraded.images, degraded.blocks) != (target.images, target.blocks):
+            raise UsageError(f"{noisy} and {clean} hold different numbers of blocks.")
+        return _block_cases(degraded, target)
+
+    return FoundSet(f"{noisy} and {clean.name if clean else ''}", read, sure=True)
+
+
+def sidd_benchmark(folder: Path) -> FoundSet | None:
+    """Find SIDD's benchmark blocks, whose clean ones are not public."""
+    noisy = find_file(folder, f"{_BENCHMARK}.mat")
+    if not noisy:
+        return None
+    return FoundSet(str(noisy), lambda: _block_cases(Blocks(noisy, _BENCHMARK), None), sure=True)
+
+
+def dnd(folder: Path) -> FoundSet | None:
+    """Find DND: info.mat, and images_srgb/0001.mat to 0050.mat, of each of which 20 boxes count."""
+    info, images = find_file(folder, "info.mat"), folder / "images_srgb"
+    if not info or not images.is_dir():
+        return None
+
+    def read() -> tuple[Case, ...]:
+        boxes = [_checked(info, table) for table in read_cells(info, "info", "boundingboxes")]
+        return tuple(
+            _box_case(images / f"{image:04}.mat", f"{image:04}_{number:02}", box)
+            for image, image_boxes in enumerate(boxes, 1)
+            for number, box in enumerate(image_boxes, 1)
+        )
+
+    return FoundSet(f"{images} and {info.name}", read, sure=True)
+
+
+def _block_cases(degraded: Blocks, target: Blocks | None) -> tuple[Case, ...]:
+    def case(image: int, block: int) -> Case:
+        def load() -> tuple[Array, Array | None]:
+            place = (image, block)
+            return degraded[place], target[place] if target else None
+
+        return Case(f"{image + 1:04}-{block + 1:02}", load)
+
+    return tuple(
+        case(image, block) for image in range(degraded.images) for block in range(degraded.blocks)
+    )
+
+
+def _checked(info: Path, boxes: Array) -> Array:
+    """Return boxes x (first row, first column, last row, last column), counted from 1."""
+    if boxes.ndim == 2 and boxes.shape[1] == 4 and boxes.dtype.kind in "uif":
+        first, last = boxes[:, :2], boxes[:, 2:]
+        if np.isfinite(last).all() and ((first >= 1) & (last >= first)).all():
+            return boxes
+    raise ImageError(f"{info} is damaged: its boxes are no boxes.", "Download it again.")
+
+
+def _box_case(path: Path, name: str, box: Array) -> Case:
+    top, left, bottom, right = (int(number) for number in box)
+
+    def load() -> tuple[Array, None]:
+        window = (slice(top - 1, bottom), slice(left - 1, right), slice(None))
+        return np.ascontiguousarray(read_array(path, "InoisySRGB", window), np.float32), None
+
+    return Case(name, load)
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -2,20 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from drcnet_cli.errors import ImageError, UsageError
-from drcnet_cli.train.cache import PictureCache, find_pictures
-from drcnet_cli.train.samples import (
-    Sample,
-    cut,
-    picture_number,
-    sample_rng,
-    to_unit_chw,
-    turn,
-)
+from drcnet_cli.errors import UsageError
+from drcnet_cli.imageio.folder import name_pictures
 
 # Words that tell the two sides of a pair apart in published data sets: 0001_NOISY_SRGB_010 and
 # 0001_GT_SRGB_010 (SIDD), rain-001 and norain-001 (Rain100), blur_1 and gt_1 (RealBlur),
@@ -74,7 +66,7 @@ def match_folders(degraded: Path, clean: Path) -> Matching:
     for folder in (degraded, clean):
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "Give --lq DIR and --gt DIR")
-    matching = match_names(_named(degraded), _named(clean))
+    matching = match_names(name_pictures(degraded), name_pictures(clean))
     if not matching.pairs:
         raise UsageError(
             f"No picture in {degraded} has a partner of the same name in {clean}.",
@@ -105,7 +97,7 @@ def match_names(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
 
 
 def plain_name(name: str) -> str:
-    """Give a relative path without file type and without the words that name a side of a pair."""
+    """Return a relative path without file type and without the words that name a side of a pair."""
     parts = PurePosixPath(_stem(name).lower()).parts
     words = ([word for word in _SEPARATORS.split(part) if word not in _SIDES] for part in parts)
     return "/".join("_".join(kept) for kept in words if kept)
@@ -120,44 +112,3 @@ def _index(names: dict[str, Path], key: Callable[[str], str]) -> dict[str, list[
     for name in names:
         index[key(name)].append(name)
     return index
-
-
-def _named(folder: Path) -> dict[str, Path]:
-    return {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
-
-
-class PairSource:
-    """Random crops of pairs, the same of both pictures."""
-
-    def __init__(self, pairs: Sequence[Pair], limit_mb: int, seed: int, *, crops: int = 1) -> None:
-        self._pairs = list(pairs)
-        # In the order of the pairs, so that both sides of the first ones are kept; a clean picture
-        # that several pairs share is kept once.
-        paths = list(dict.fromkeys(path for pair in pairs for path in (pair.degraded, pair.clean)))
-        numbers = {path: number for number, path in enumerate(paths)}
-        self._numbers = [(numbers[pair.degraded], numbers[pair.clean]) for pair in pairs]
-        self.cache = PictureCache(paths, limit_mb)
-        self._seed = seed
-        self._crops = crops
-
-    def sample(self, number: int, patch: int) -> Sample:
-        """Give (degraded, clean) number `number`: float32, 3 x patch x patch.
-
-        Raises ImageError for a damaged file or a pair of two sizes.
-        """
-        rng = sample_rng(self._seed, number)
-        which = picture_number(number, len(self._pairs), self._seed, self._crops)
-        first, second = self._numbers[which]
-        degraded, clean = self.cache[first], self.cache[second]
-        _check_sizes(self._pairs[which], degraded.shape, clean.shape)
-        crops = turn(cut((degraded, clean), patch, rng), rng)
-        return to_unit_chw(crops[0]), to_unit_chw(crops[1])
-
-
-def _check_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> None:
-    if degraded != clean:
-        raise ImageError(
-            f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
-            f"{pair.clean} is {clean[1]} x {clean[0]}.",
-            "Both pictures of a pair must show the same: correct or remove them.",
-        )

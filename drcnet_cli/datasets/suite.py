@@ -16,257 +16,281 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from drcnet_cli.datasets import layouts
-from drcnet_cli.datasets import matlab_sets as matsets
-from drcnet_cli.datasets.case import Array, Case, Protocol, Suite
-from drcnet_cli.datasets.layouts import Finder, Found
-from drcnet_cli.datasets.pairs import match_folders
+from drcnet_cli.datasets import layouts, matlab
+from drcnet_cli.datasets.layouts import Array, Case, DataSet, Finder, FoundSet
+from drcnet_cli.datasets.pairs import Matching, Pair, match_folders
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.imageio.folder import read_rgb8
+from drcnet_cli.tasks import TASKS, Protocol
 
 SIGMAS = (15, 25, 50)
 
-_RAIN = Protocol(psnr_channel="y", ssim_channel="y", ssim_variant="replicate")
+# Folders that test sets are found in, whatever the set.
+_CONTAINERS = frozenset(
+    {"test", "tests", "testing", "testset", "testsets", "eval", "data", "dataset", "datasets"}
+    | {"benchmark", "benchmarks", "rain13k", "deraining", "denoising", "deblurring", "realblur"}
+    | {"motion_deblurring", "gaussian_denoising", "real_denoising", "cbsd68-dataset-master"}
+    | TASKS.keys()
+)
 _BLUR = Protocol(ssim_variant="3d")
+_BLOCKS = Protocol(ssim_variant="3d", rounded=False)
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A published test set.
+class TestSet(DataSet):
+    """A published set to measure on.
 
-    `count`: its number of pictures as published, None if nothing is published. `where`: how to get
-    it and the folder it should be in. `folders`: names of the folder it is found in, upper and
-    lower case being the same. `sigma`: of the Gaussian noise that is added, in 0..255.
-    `degradation`: the kind that `drcnet degrade` makes the degraded pictures with. `public`:
-    whether its targets are; without, results can only be submitted.
+    `sigma`: of the Gaussian noise that is added, in 0..255. `degradation`: the kind that `drcnet
+    degrade` makes the degraded pictures with. `public`: whether its targets are; without, results
+    can only be submitted.
     """
 
-    name: str
-    title: str
-    task: str
-    count: int | None
-    protocol: Protocol
-    where: str
-    folders: tuple[str, ...]
-    finders: tuple[Finder, ...] = (layouts.paired_folders,)
+    __test__ = False  # says to pytest that this is no test
+
+    protocol: Protocol = Protocol()
     sigma: int | None = None
     degradation: str = ""
     public: bool = True
 
 
-def find_suite(benchmark: Benchmark, root: Path, *, seed: int = 0) -> Suite:
+@dataclass(frozen=True)
+class Suite:
+    """A data set found on disk: its cases in the published order, and where they were found."""
+
+    cases: tuple[Case, ...]
+    layout: str
+    notes: tuple[str, ...] = ()
+
+    def first(self, limit: int | None) -> "Suite":
+        """Return the first pictures alone; all of them without a limit."""
+        return replace(self, cases=self.cases[:limit])
+
+
+def find_suite(test_set: TestSet, root: Path, *, seed: int = 0) -> Suite:
     """Find a set in or below `root`, and note where it differs from the published one.
 
     `seed` is that of the Gaussian noise. Raises UsageError, with where to get the set and the
     folder it should be in, if it isn't there, and ImageError for a damaged MATLAB file.
     """
     if not root.is_dir():
-        raise UsageError(f"There is no folder {root}.", f"{benchmark.where} Then: --data-root DIR")
+        raise UsageError(f"There is no folder {root}.", f"{test_set.where} Then: --data-root DIR")
     # A folder of the set's name wins over one that merely holds pictures.
-    places = sorted(_places(benchmark, root), key=lambda place: not place[1])
+    places = sorted(
+        test_set.find(root, _CONTAINERS),
+        key=lambda place: (not (place[0].sure or place[1]), not place[1]),
+    )
     if not places:
-        raise UsageError(
-            f"{benchmark.title} is not in {root}.", f"{benchmark.where} Then: --data-root DIR"
-        )
-    suite = places[0][0].suite()
-    if benchmark.sigma is not None:
-        suite = with_noise(suite, benchmark.sigma, seed)
-    if benchmark.degradation:
-        suite = degraded_suite(suite, benchmark.degradation, seed)
-    if benchmark.count in (None, len(suite.cases)):
+        raise test_set.absent(root)
+    suite = _suite_of(places[0][0])
+    if test_set.sigma is not None:
+        suite = _with_noise(suite, test_set.sigma, seed)
+    if test_set.degradation:
+        suite = _degraded(suite, test_set.degradation, seed)
+    if test_set.count in (None, len(suite.cases)):
         return suite
     note = (
-        f"{benchmark.title} has {benchmark.count} pictures as published; here are "
+        f"{test_set.title} has {test_set.count} pictures as published; here are "
         f"{len(suite.cases)}: its means will not compare with published ones."
     )
     return replace(suite, notes=(*suite.notes, note))
 
 
-def available(root: Path) -> tuple[Benchmark, ...]:
-    """Give the sets below `root` whose targets are public, in the table's order.
+def available(root: Path) -> tuple[TestSet, ...]:
+    """Return the sets below `root` whose targets are public, in the table's order.
 
     A set counts where a folder is called like it or files have names that only it has.
     """
     return tuple(
-        benchmark
-        for benchmark in BENCHMARKS.values()
-        if benchmark.public
-        and root.is_dir()
-        and any(certain for _, certain in _places(benchmark, root))
+        test_set
+        for test_set in TEST_SETS.values()
+        if test_set.public
+        and any(named or found.sure for found, named in test_set.find(root, _CONTAINERS))
     )
 
 
-def benchmarks_named(name: str) -> tuple[Benchmark, ...]:
-    """Give the set, or the sets of the group, of this name; raises UsageError listing all names.
+def sets_named(name: str) -> tuple[TestSet, ...]:
+    """Return the set, or the sets of the group, of this name; raises UsageError listing all names.
 
     Upper and lower case are the same, and so are `_` and `-`.
     """
     key = name.lower().replace("_", "-")
-    if key in BENCHMARKS:
-        return (BENCHMARKS[key],)
+    if key in TEST_SETS:
+        return (TEST_SETS[key],)
     if key in GROUPS:
-        return tuple(BENCHMARKS[member] for member in GROUPS[key])
+        return tuple(TEST_SETS[member] for member in GROUPS[key])
     raise UsageError(
         f"There is no data set {name!r}.",
-        f"Choose from {', '.join(BENCHMARKS)}; several at once: {', '.join(GROUPS)}.",
+        f"Choose from {', '.join(TEST_SETS)}; several at once: {', '.join(GROUPS)}.",
     )
 
 
 def pairs_suite(lq: Path, gt: Path) -> Suite:
     """Make a suite of any two folders, matched by name; raises UsageError if no pair is found."""
-    return layouts.suite_of(match_folders(lq, gt), f"{lq} and {gt}")
+    return _suite_of(FoundSet(f"{lq} and {gt}", lambda: match_folders(lq, gt)))
 
 
-def with_noise(suite: Suite, sigma: float, seed: int) -> Suite:
-    """Replace the degraded pictures by the targets with seeded Gaussian noise, float32."""
+def _suite_of(found: FoundSet) -> Suite:
+    """Make a suite of what was found; of pairs, what is left over is noted."""
+    content = found.read()
+    if isinstance(content, Matching):
+        cases = tuple(map(_pair_case, content.pairs))
+        return Suite(cases, found.layout, tuple(content.notes()))
+    return Suite(content, found.layout)
 
-    def noisy(index: int, case: Case) -> Case:
+
+def _pair_case(pair: Pair) -> Case:
+    def load() -> tuple[Array, Array]:
+        degraded = read_rgb8(pair.degraded)
+        # A clean picture of a set that is degraded here is its own partner.
+        clean = degraded if pair.clean == pair.degraded else read_rgb8(pair.clean)
+        if degraded.shape != clean.shape:
+            sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (degraded, clean)]
+            raise ImageError(
+                f"{pair.degraded} is {sizes[0]} pixels, but its target {pair.clean} is {sizes[1]}."
+            )
+        return degraded, clean
+
+    return Case(pair.name, load)
+
+
+def _remade(suite: Suite, remake: Callable[[int, str, Array], tuple[Array, Array]]) -> Suite:
+    """Make each case's pictures anew of its number, name and target."""
+
+    def remade(index: int, case: Case) -> Case:
         def load() -> tuple[Array, Array | None]:
-            _, target = case.load()
-            if target is None:
-                return case.load()
-            noise = np.random.default_rng((seed, index)).normal(0, sigma, target.shape)
-            return ((target + noise) / 255).astype(np.float32), target
+            degraded, target = case.load()
+            return (degraded, None) if target is None else remake(index, case.name, target)
 
         return Case(case.name, load)
 
-    return replace(suite, cases=tuple(noisy(*item) for item in enumerate(suite.cases)))
+    return replace(suite, cases=tuple(remade(*item) for item in enumerate(suite.cases)))
 
 
-def degraded_suite(suite: Suite, kind: str, seed: int) -> Suite:
+def _with_noise(suite: Suite, sigma: float, seed: int) -> Suite:
+    """Add seeded Gaussian noise to the targets: float32, neither rounded nor clipped."""
+
+    def noisy(index: int, _name: str, target: Array) -> tuple[Array, Array]:
+        noise = np.random.default_rng((seed, index)).normal(0, sigma, target.shape)
+        return ((target + noise) / 255).astype(np.float32), target
+
+    return _remade(suite, noisy)
+
+
+def _degraded(suite: Suite, kind: str, seed: int) -> Suite:
     """Degrade the targets: the pictures that `drcnet degrade --kind KIND --seed SEED` writes."""
-
-    def degraded(case: Case) -> Case:
-        def load() -> tuple[Array, Array | None]:
-            _, target = case.load()
-            if target is None:
-                return case.load()
-            return degrade_pixels(target, kind, rng_for(seed, case.name))
-
-        return Case(case.name, load)
-
-    return replace(suite, cases=tuple(map(degraded, suite.cases)))
+    return _remade(suite, lambda _, name, target: degrade_pixels(target, kind, rng_for(seed, name)))
 
 
-def _places(benchmark: Benchmark, root: Path) -> Iterator[tuple[Found, bool]]:
-    """Give each layout of a set that is there, and whether it is this set's for certain."""
-    for folder, named in layouts.candidates(root, benchmark.folders):
-        for finder in benchmark.finders:
-            if found := finder(folder):
-                yield found, named or found.sure
-
-
-def _rain(title: str, count: int, *finders: Finder) -> Benchmark:
-    return Benchmark(
+def _rain(title: str, count: int, *finders: Finder) -> TestSet:
+    return TestSet(
         title.lower(),
         title,
         "derain",
         count,
-        _RAIN,
         "Get the test sets that MPRNet and Restormer link in their README (Deraining), and put "
         f"{title}'s pairs into DIR/{title}/input and DIR/{title}/target.",
         (title,),
         (layouts.paired_folders, *finders),
+        TASKS["derain"].protocol,
     )
 
 
-def _noise(title: str, count: int, source: str, *folders: str) -> list[Benchmark]:
+def _noise(title: str, count: int, source: str, *folders: str) -> list[TestSet]:
     return [
-        Benchmark(
+        TestSet(
             f"{title.lower()}-{sigma}",
             f"{title}, sigma {sigma}",
             "denoise",
             count,
-            Protocol(),
             f"Get {source}, and put the {count} clean pictures into DIR/{title}.",
             (title, *folders),
             (layouts.clean_pictures,),
-            sigma,
+            sigma=sigma,
         )
         for sigma in SIGMAS
     ]
 
 
-def _realblur(letter: str) -> Benchmark:
-    return Benchmark(
+def _realblur(letter: str) -> TestSet:
+    listing = f"RealBlur_{letter}_test_list.txt"
+    return TestSet(
         f"realblur-{letter.lower()}",
         f"RealBlur-{letter}",
         "deblur",
         980,
-        Protocol(aligned=True),
         "Get RealBlur from the page of Rim et al., ECCV 2020 (POSTECH), and unpack it into "
-        f"DIR/RealBlur, with RealBlur_{letter}_test_list.txt beside the folders of scenes.",
+        f"DIR/RealBlur, with {listing} beside the folders of scenes.",
         (f"realblur-{letter}", f"realblur_{letter}", f"realblur{letter}"),
-        (layouts.realblur_list(letter), layouts.paired_folders),
+        (layouts.realblur_list(listing), layouts.paired_folders),
+        Protocol(aligned=True),
     )
 
 
 _SIDD_PAGE = "from the Smartphone Image Denoising Dataset's page (York University)"
 
-BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark
-    for benchmark in (
+TEST_SETS: dict[str, TestSet] = {
+    test_set.name: test_set
+    for test_set in (
         _rain("Test100", 98),
         _rain("Rain100H", 100, layouts.rain100_original),
         _rain("Rain100L", 100, layouts.rain100_original),
         _rain("Test2800", 2800),
         _rain("Test1200", 1200),
-        Benchmark(
+        TestSet(
             "sidd",
             "SIDD validation",
             "denoise",
             1280,
-            Protocol(ssim_variant="3d", rounded=False),
             f"Get ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat {_SIDD_PAGE}, and "
             "put both into DIR/SIDD.",
             ("sidd", "sidd_validation_srgb", "sidd_validation", "sidd_val"),
-            (matsets.sidd_validation, layouts.paired_crops),
+            (matlab.sidd_validation, layouts.validation_crops),
+            _BLOCKS,
         ),
-        Benchmark(
+        TestSet(
             "sidd-benchmark",
             "SIDD benchmark",
             "denoise",
             1280,
-            Protocol(ssim_variant="3d", rounded=False),
             f"Get BenchmarkNoisyBlocksSrgb.mat {_SIDD_PAGE}, and put it into DIR/SIDD.",
             ("sidd", "sidd_benchmark_srgb", "sidd_benchmark"),
-            (matsets.sidd_benchmark,),
+            (matlab.sidd_benchmark,),
+            _BLOCKS,
             public=False,
         ),
-        Benchmark(
+        TestSet(
             "sidd-samples",
             "SIDD samples",
             "denoise",
             None,
-            Protocol(),
             "Put pairs of your choice from SIDD into DIR/SIDD_samples/input and "
             "DIR/SIDD_samples/target.",
             ("sidd_samples", "sidd-samples"),
         ),
-        Benchmark(
+        TestSet(
             "dnd",
             "DND",
             "denoise",
             1000,
-            Protocol(ssim_variant="3d", rounded=False),
             "Get the Darmstadt Noise Dataset (TU Darmstadt), and put its info.mat and images_srgb "
             "into DIR/DND.",
             ("dnd", "dnd_2017"),
-            (matsets.dnd,),
+            (matlab.dnd,),
+            _BLOCKS,
             public=False,
         ),
-        Benchmark(
+        TestSet(
             "polyu",
             "PolyU",
             "denoise",
             100,
-            Protocol(),
             "Get CroppedImages from csjunxu/PolyU-Real-World-Noisy-Images-Dataset on GitHub, and "
             "put it into DIR/PolyU.",
             (
@@ -277,47 +301,46 @@ BENCHMARKS: dict[str, Benchmark] = {
             ),
             (layouts.paired_folders, layouts.polyu_original),
         ),
-        Benchmark(
+        TestSet(
             "gopro",
             "GoPro",
             "deblur",
             1111,
-            _BLUR,
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University), and unpack it into DIR/GOPRO_Large.",
             ("gopro", "gopro_large"),
-            (layouts.paired_folders, layouts.gopro_scenes),
+            (layouts.paired_folders, layouts.gopro_scenes("test")),
+            _BLUR,
         ),
-        Benchmark(
+        TestSet(
             "gopro-sample",
             "GoPro sample",
             "deblur",
             None,
-            _BLUR,
             "Put pairs of your choice from GoPro into DIR/GoPro_sample/input and "
             "DIR/GoPro_sample/target.",
             ("gopro_sample", "gopro-sample"),
+            protocol=_BLUR,
         ),
-        Benchmark(
+        TestSet(
             "hide",
             "HIDE",
             "deblur",
             2025,
-            _BLUR,
             "Get HIDE from joanshen0508/HA_deblur on GitHub, and unpack it into DIR/HIDE_dataset.",
             ("hide", "hide_dataset"),
             (layouts.paired_folders, layouts.hide_original),
+            _BLUR,
         ),
         _realblur("J"),
         _realblur("R"),
         *_noise("CBSD68", 68, "CBSD68 (clausmichele/CBSD68-dataset on GitHub)", "cbsd68-dataset"),
         *_noise("Kodak24", 24, "the Kodak Lossless True Color Image Suite (r0k.us)", "kodak"),
-        Benchmark(
+        TestSet(
             "kodak24-blur",
             "Kodak24, blurred",
             "deblur",
             24,
-            Protocol(),
             "Get the Kodak Lossless True Color Image Suite (r0k.us), and put the 24 clean pictures "
             "into DIR/Kodak24.",
             ("kodak24", "kodak"),

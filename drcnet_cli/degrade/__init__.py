@@ -16,7 +16,7 @@ from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.noise import add_gaussian_noise, add_noise
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 
-__all__ = ["DEGRADATIONS", "KINDS", "Degradation", "Degraded", "Streaks", "degrade"]
+__all__ = ["DEGRADATIONS", "MARGINS", "Degradation", "Degraded", "Streaks", "degrade"]
 
 
 class Degradation(Protocol):
@@ -25,7 +25,7 @@ class Degradation(Protocol):
     def __call__(
         self, image: Array, rng: np.random.Generator, streaks: Streaks = (), /
     ) -> Degraded:
-        """Give the pair."""
+        """Return the pair."""
         ...
 
 
@@ -41,12 +41,9 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
 }
 
-# The first kind of each task is its mix, and the default.
-KINDS: dict[str, tuple[str, ...]] = {
-    "derain": ("rain", "rain-light", "rain-heavy"),
-    "denoise": ("noise", "gaussian", "camera"),
-    "deblur": ("blur", "blur-light", "blur-heavy"),
-}
+# Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a
+# blur, and of a demosaicing or a JPEG block. To be cut off; kinds that are not here have none.
+MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
 
 
 def degrade(image: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()) -> Degraded:

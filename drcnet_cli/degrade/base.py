@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Range = tuple[float, float]
 Streaks = Sequence[Array]
@@ -74,10 +76,10 @@ def jpeg(image: Array, quality: int, rng: np.random.Generator) -> Array:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     )
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    stored = np.rint(np.clip(padded, 0, 1) * 255).astype(np.uint8)[..., ::-1]
+    stored = to_uint8(padded)[..., ::-1]
     encoded = cv2.imencode(".jpg", stored, options)[1]
     decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-    return decoded[top:, left:, ::-1].astype(np.float32) / np.float32(255)
+    return to_unit(decoded[top:, left:, ::-1])
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from drcnet_cli.degrade import Streaks, degrade
 from drcnet_cli.degrade.base import Array
 from drcnet_cli.errors import ImageError, StorageError, UsageError
-from drcnet_cli.files.atomic import atomic_write, refusal
-from drcnet_cli.train.cache import find_pictures, read_rgb8
+from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
+from drcnet_cli.progress import Progress, untold
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class MadePairs:
 
 
 def rng_for(seed: int, name: str) -> np.random.Generator:
-    """Give the random numbers of one picture, by its name below the input folder (POSIX style).
+    """Return the random numbers of one picture, by its name below the input folder (POSIX style).
 
     They depend neither on the order nor on the number of the pictures.
     """
@@ -42,13 +41,13 @@ def make_pairs(
     seed: int,
     streaks: Streaks = (),
     overwrite: bool = False,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = untold,
 ) -> MadePairs:
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
 
     Pairs that exist are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures
-    are left out and reported; a full disk ends the run, as the last of `failed`. `on_picture` gets
-    the number done and the total. 8 bits, RGB. Raises UsageError before any work starts.
+    are left out and reported; a full disk ends the run, as the last of `failed`. 8 bits, RGB.
+    Raises UsageError before any work starts.
     """
     places = _places(source, destination)
     written, skipped, failed = 0, 0, []
@@ -65,12 +64,12 @@ def make_pairs(
                 failed.append(error)
                 if isinstance(error, StorageError):
                     break
-        on_picture(done, len(places))
+        progress(done, len(places))
     return MadePairs(written, skipped, tuple(failed))
 
 
 def _places(source: Path, destination: Path) -> dict[Path, Path]:
-    """Give each picture's place below lq and gt; raises UsageError for an impossible call."""
+    """Return each picture's place below lq and gt; raises UsageError for an impossible call."""
     if not source.is_dir():
         raise UsageError(
             f"There is no folder {source}.", "drcnet degrade --task rain IN_DIR OUT_DIR"
@@ -98,18 +97,13 @@ def _places(source: Path, destination: Path) -> dict[Path, Path]:
 def degrade_pixels(
     pixels: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()
 ) -> tuple[Array, Array]:
-    """Degrade one picture; give the degraded and the clean one as they are saved.
+    """Degrade one picture; return the degraded and the clean one as they are saved.
 
     H x W x 3 uint8 all three; what is clean may differ from `pixels`, as where noise is removed.
     """
-    image = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+    image = np.ascontiguousarray(to_unit(pixels).transpose(2, 0, 1))
     pair = degrade(image, kind, rng, streaks)
-    return _to_bytes(pair.degraded), _to_bytes(pair.clean)
-
-
-def _to_bytes(image: Array) -> Array:
-    """Give H x W x 3 uint8 of 3 x H x W in [0, 1]."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return to_uint8(pair.degraded).transpose(1, 2, 0), to_uint8(pair.clean).transpose(1, 2, 0)
 
 
 def _make_pair(
@@ -126,31 +120,11 @@ def _make_pair(
         write_png(target, result)
 
 
-def read_some(source: Path, count: int, *, seed: int) -> list[Array]:
-    """Read a picture, or `count` random ones of a folder: H x W x 3, uint8.
-
-    Raises UsageError where there is none, ImageError for a damaged one.
-    """
-    if source.is_file():
-        return [read_rgb8(source)]
-    paths = find_pictures(source) if source.is_dir() else []
+def load_streaks(folder: Path | None) -> list[Array]:
+    """Read all rendered rain layers below a folder: H x W, uint8; raises UsageError if none."""
+    if folder is None:
+        return []
+    paths = find_pictures(folder)
     if not paths:
-        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
-    order = np.random.default_rng(seed).permutation(len(paths))[:count]
-    return [read_rgb8(paths[number]) for number in sorted(order)]
-
-
-def write_png(path: Path, image: Array) -> None:
-    """Write 3 x H x W in [0, 1], or H x W x 3 uint8, as an 8-bit PNG, whole or not at all.
-
-    Raises ImageError, or StorageError where no other file could be written either.
-    """
-    if image.dtype != np.uint8:
-        image = _to_bytes(image)
-    try:
-        with atomic_write(path) as temporary:
-            # Level 1 is a few per cent larger than the best and many times as fast.
-            content = Image.fromarray(np.ascontiguousarray(image))
-            content.save(temporary, format="PNG", compress_level=1)
-    except OSError as error:
-        raise refusal(path, error) from error
+        raise UsageError(f"No rendered rain layers in {folder}.", "Leave --streaks out")
+    return [np.ascontiguousarray(read_rgb8(path)[..., 0]) for path in paths]

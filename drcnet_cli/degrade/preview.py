@@ -1,16 +1,33 @@
-"""Contact sheets: rows of photographs, each clean and then degraded several times."""
+"""Contact sheets: rows of photographs or drawn scenes, each clean and then degraded."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from drcnet_cli.degrade import Streaks, degrade
 from drcnet_cli.degrade.base import Array
-from drcnet_cli.degrade.scene import draw_scene
+from drcnet_cli.degrade.folder import load_streaks
+from drcnet_cli.errors import UsageError
+from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
 
+_ROWS = 4
 _CAPTION = 20
 _GAP = 4
+
+
+def write_sheet(
+    path: Path, source: Path | None, kind: str, *, seed: int, streaks: Path | None = None
+) -> None:
+    """Write a sheet of a picture, of some of a folder's, or of drawn scenes where there is none.
+
+    `streaks`: folder of rendered rain layers to draw from, too. Raises UsageError for a folder
+    without pictures, ImageError for a damaged one or a sheet that cannot be written.
+    """
+    photographs = _read_some(source, _ROWS, seed=seed) if source else drawn_scenes(_ROWS, seed=seed)
+    write_png(path, contact_sheet(photographs, kind, seed=seed, streaks=load_streaks(streaks)))
 
 
 def contact_sheet(
@@ -41,18 +58,57 @@ def contact_sheet(
 def drawn_scenes(count: int, *, seed: int, side: int = 256) -> list[Array]:
     """Draw scenes to show degradations on where there is no photograph: H x W x 3, uint8."""
     scenes = (draw_scene(np.random.default_rng((seed, n)), side, side) for n in range(count))
-    return [_to_uint8(scene) for scene in scenes]
+    return [to_uint8(scene).transpose(1, 2, 0) for scene in scenes]
+
+
+def draw_scene(rng: np.random.Generator, height: int, width: int) -> Array:
+    """Draw a scene, float32 3 x H x W: shaded discs and boxes that hide one another.
+
+    Sizes follow a power law, as in the dead-leaves model of natural images (Lee, Mumford and Huang
+    2001), so that there are edges and flat areas of all sizes.
+    """
+    top, bottom = rng.uniform(0.3, 0.9, 3), rng.uniform(0.05, 0.6, 3)
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    scene = np.ascontiguousarray(
+        np.broadcast_to((1 - down) * top + down * bottom, (height, width, 3))
+    )
+    scene = scene.astype(np.float32)
+    side = min(height, width)
+    for size in sorted(side * 0.4 * rng.pareto(1.2, 120).clip(0.03, 1), reverse=True):
+        center = (int(rng.integers(width)), int(rng.integers(height)))
+        shade = rng.uniform(0.05, 1) ** 1.5 * (1 + 0.4 * rng.uniform(-1, 1, 3))
+        color = tuple(float(level) for level in shade)
+        extent = (max(1, round(size)), max(1, round(size * rng.uniform(0.3, 1))))
+        if rng.random() < 0.5:
+            cv2.ellipse(scene, center, extent, rng.uniform(0, 180), 0, 360, color, -1, cv2.LINE_AA)
+        else:
+            corner = (center[0] + extent[0], center[1] + extent[1])
+            cv2.rectangle(scene, center, corner, color, -1)
+    fine = rng.standard_normal((height, width, 1), dtype=np.float32)
+    texture = cv2.GaussianBlur(fine, (0, 0), 1.2)[..., None]
+    shaded = np.clip(scene * (1 + np.float32(0.15) * texture), 0, 1)
+    return np.ascontiguousarray(shaded.transpose(2, 0, 1))
+
+
+def _read_some(source: Path, count: int, *, seed: int) -> list[Array]:
+    """Read a picture, or `count` random ones of a folder: H x W x 3, uint8.
+
+    Raises UsageError where there is none, ImageError for a damaged one.
+    """
+    if source.is_file():
+        return [read_rgb8(source)]
+    paths = find_pictures(source) if source.is_dir() else []
+    if not paths:
+        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
+    order = np.random.default_rng(seed).permutation(len(paths))[:count]
+    return [read_rgb8(paths[number]) for number in sorted(order)]
 
 
 def _middle(photograph: Array, side: int) -> Array:
     height, width = photograph.shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     cut = photograph[top : top + side, left : left + side]
-    return np.ascontiguousarray(cut.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
-
-
-def _to_uint8(image: Array) -> Array:
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(to_unit(cut).transpose(2, 0, 1))
 
 
 def _psnr_caption(degraded: Array, clean: Array) -> str:
@@ -63,7 +119,7 @@ def _psnr_caption(degraded: Array, clean: Array) -> str:
 def _cell(image: Array, caption: str, side: int) -> Array:
     """Put an image of at most side x side on black, its caption below."""
     cell = np.zeros((side + _CAPTION + _GAP, side + _GAP, 3), np.uint8)
-    pixels = _to_uint8(image)
+    pixels = to_uint8(image).transpose(1, 2, 0)
     cell[: pixels.shape[0], : pixels.shape[1]] = pixels
     position, white = (4, side + _CAPTION - 6), (255, 255, 255)
     cv2.putText(cell, caption, position, cv2.FONT_HERSHEY_SIMPLEX, 0.45, white, 1, cv2.LINE_AA)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from drcnet_cli.degrade.base import Array, Streaks
+from drcnet_cli.imageio.pixels import to_unit
 
 _CHUNK = 4096
 
@@ -185,4 +186,4 @@ def rendered_layer(
     )
     if rng.random() < 0.5:
         window = window[:, ::-1]
-    return window.astype(np.float32) / np.float32(255)
+    return to_unit(window)

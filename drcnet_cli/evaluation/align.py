@@ -18,9 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from drcnet_cli.datasets.case import Array, Protocol
+from drcnet_cli.datasets.layouts import Array
 from drcnet_cli.errors import UsageError
+from drcnet_cli.imageio.pixels import to_unit
 from drcnet_cli.metrics import ssim_map
+from drcnet_cli.tasks import Protocol
 
 _ITERATIONS = 100
 _FILTER = 5  # pixels: the Gaussian filter that ECC puts both pictures through first
@@ -47,7 +49,7 @@ def aligned_scores(
     *,
     notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[float, float]:
-    """Give PSNR in dB and SSIM of two H x W x 3 uint8 pictures, where they overlap once aligned.
+    """Return PSNR in dB and SSIM of two H x W x 3 uint8 pictures, where they overlap once aligned.
 
     If no alignment is found, where the published code ends with an error, they are compared as
     they lie, and `notify` gets a sentence about "it". Raises UsageError for pictures of two sizes
@@ -58,7 +60,7 @@ def aligned_scores(
     if not alignment.converged:
         notify("it could not be aligned with its target and is compared as it lies.")
     overlap = alignment.overlap[..., None].astype(np.float64)
-    first, second = alignment.picture * overlap, _unit(target) * overlap
+    first, second = alignment.picture * overlap, to_unit(target) * overlap
     squared = float(np.square(first - second).sum() / (3 * overlap.sum()))
     psnr = math.inf if squared == 0 else -10 * math.log10(squared)
     # Where windows reach over an edge nothing is counted.
@@ -72,7 +74,7 @@ def aligned_scores(
 
 def align(restored: Array, target: Array) -> Alignment:
     """Bring a result onto its target, both H x W x 3 uint8 of one size."""
-    picture, wanted = _unit(restored), _unit(target)
+    picture, wanted = to_unit(restored), to_unit(target)
     as_it_lies = Alignment(picture, np.ones(picture.shape[:2], np.float32), converged=False)
     energy = np.square(picture).sum(dtype=np.float64)
     if energy == 0:
@@ -118,10 +120,6 @@ def _homography(picture: Array, target: Array) -> Array | None:
     except cv2.error:
         return None
     return homography if np.isfinite(homography).all() else None
-
-
-def _unit(pixels: Array) -> Array:
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 def _check(restored: Array, target: Array, protocol: Protocol) -> None:

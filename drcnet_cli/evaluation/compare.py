@@ -1,17 +1,16 @@
 """Pictures against pictures: matched by name, and scored."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drcnet_cli.datasets.pairs import match_names
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
+from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
 from drcnet_cli.metrics import psnr, ssim
-from drcnet_cli.report.blocks import Pixels
-from drcnet_cli.report.markup import size
-from drcnet_cli.train.cache import find_pictures, read_rgb8
+from drcnet_cli.progress import Progress, untold
 
 _SSIM_WINDOW = 11
 _NAMED = 5  # unmatched names that a sentence lists
@@ -28,7 +27,7 @@ class Entry:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Give the two or three files."""
+        """Return the two or three files."""
         return (self.first, self.second, *((self.target,) if self.target else ()))
 
 
@@ -57,11 +56,11 @@ class Quality:
     ssim: float | None
 
     def record(self) -> dict[str, float | None]:
-        """Give it in JSON types; equal pictures, whose PSNR JSON cannot hold, have null there."""
+        """Return it in JSON types; equal pictures, whose PSNR JSON cannot hold, have null there."""
         return {"psnr": self.psnr if math.isfinite(self.psnr) else None, "ssim": self.ssim}
 
     def cells(self) -> list[str]:
-        """Give both as texts of a table."""
+        """Write both as texts of a table."""
         shown = "\N{EN DASH}" if self.ssim is None else f"{self.ssim:.4f}"
         return [f"{self.psnr:.2f}", shown]
 
@@ -77,12 +76,12 @@ class Score:
 
     @property
     def gain(self) -> float | None:
-        """Give by how many dB B lies above A; None without a target."""
+        """Tell by how many dB B lies above A; None without a target."""
         return gain(self.qualities) if len(self.qualities) > 1 else None
 
 
 def gain(qualities: Sequence[Quality]) -> float:
-    """Give by how many dB the second lies above the first, 0 where both are perfect."""
+    """Tell by how many dB the second lies above the first, 0 where both are perfect."""
     first, second = (quality.psnr for quality in qualities)
     return 0.0 if first == second else second - first
 
@@ -111,10 +110,7 @@ def match_entries(first: Path, second: Path, target: Path | None, labels: Sequen
 
 def _match_folders(folders: Sequence[Path], labels: Sequence[str]) -> Matches:
     """Match the pictures of A's folder with those of each other one."""
-    first, *others = (
-        {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
-        for folder in folders
-    )
+    first, *others = map(name_pictures, folders)
     partners: list[dict[str, Path]] = []
     alone: dict[str, tuple[str, ...]] = {}
     for label, folder, names in zip(labels[1:], folders[1:], others, strict=True):
@@ -161,12 +157,11 @@ def score_entry(entry: Entry) -> Score:
 
 
 def _check_sizes(entry: Entry, pictures: Sequence[Pixels]) -> None:
-    height, width = pictures[0].shape[:2]
-    for path, pixels in zip(entry.files, pictures, strict=True):
-        if pixels.shape != pictures[0].shape:
+    sizes = [f"{pixels.shape[1]} \N{MULTIPLICATION SIGN} {pixels.shape[0]}" for pixels in pictures]
+    for path, size in zip(entry.files, sizes, strict=True):
+        if size != sizes[0]:
             raise ImageError(
-                f"{path} has {size(*pixels.shape[:2])} pixels, but {entry.first} has "
-                f"{size(height, width)}.",
+                f"{path} has {size} pixels, but {entry.first} has {sizes[0]}.",
                 "Only pictures of one size can be compared: scale or crop them alike.",
             )
 
@@ -177,9 +172,9 @@ def _quality(pixels: Pixels, reference: Pixels) -> Quality:
 
 
 def score_entries(
-    entries: Sequence[Entry], on_entry: Callable[[int, int], None] = lambda done, total: None
+    entries: Sequence[Entry], progress: Progress = untold
 ) -> tuple[list[Score], list[DrcnetError]]:
-    """Score every entry; what cannot be scored stops nothing and is given beside the scores."""
+    """Score every entry; what cannot be scored stops nothing and comes beside the scores."""
     scores: list[Score] = []
     failed: list[DrcnetError] = []
     for done, entry in enumerate(entries, 1):
@@ -187,7 +182,7 @@ def score_entries(
             scores.append(score_entry(entry))
         except DrcnetError as error:
             failed.append(error)
-        on_entry(done, len(entries))
+        progress(done, len(entries))
     return scores, failed
 
 
@@ -213,7 +208,7 @@ def record(
     matches: Matches,
     failed: Sequence[DrcnetError],
 ) -> dict[str, Any]:
-    """Give all of it in JSON types; scores by label, each against the last label's pictures."""
+    """Return all of it in JSON types; scores by label, each against the last label's pictures."""
 
     def named(qualities: Sequence[Quality]) -> dict[str, dict[str, float | None]]:
         return {label: quality.record() for label, quality in zip(labels, qualities, strict=False)}

@@ -24,11 +24,11 @@ class Processes:
         return self.index == 0
 
     def mine(self, items: Sequence[T]) -> list[tuple[int, T]]:
-        """Give this process's share of items, with their numbers."""
+        """Return this process's share of items, with their numbers."""
         return [(n, item) for n, item in enumerate(items) if n % self.count == self.index]
 
     def gather(self, mine: list[Any]) -> list[Any]:
-        """Give what all processes have, in each of them; every process must call it."""
+        """Return what all processes have, in each of them; every process must call it."""
         if self.count == 1:
             return mine
         from accelerate.utils import gather_object
@@ -45,7 +45,7 @@ class Processes:
             state.destroy_process_group()
 
     def device(self, wanted: str) -> str:
-        """Give each process of a machine a GPU of its own where `wanted` leaves that open."""
+        """Name for each process of a machine a GPU of its own where `wanted` leaves that open."""
         if self.count == 1 or wanted not in ("auto", "cuda"):
             return wanted
         import torch

@@ -26,8 +26,8 @@ _FILE = Path(__file__).with_name("published.json")
 
 
 @dataclass(frozen=True)
-class Source:
-    """A paper. `label` is its method's name; `identifier` an arXiv id, pages or the like."""
+class Paper:
+    """Where results were published: `label` names its method; `identifier`: arXiv id or pages."""
 
     label: str
     authors: str
@@ -56,16 +56,16 @@ class PublishedScore:
 
 
 def published_for(benchmark: str) -> tuple[PublishedScore, ...]:
-    """Give what is published for a benchmark, the best PSNR last; nothing for an unknown one.
+    """Return what is published for a benchmark, the best PSNR last; nothing for an unknown one.
 
-    Beside the keys of `BENCHMARKS` there are `rain-average`, the five rain sets' mean, and
+    Beside the keys of `TEST_SETS` there are `rain-average`, the five rain sets' mean, and
     `rain100l-rgb`, AirNet's protocol for Rain100L.
     """
     return _scores().get(benchmark, ())
 
 
 def paper_score(benchmark: str) -> PublishedScore | None:
-    """Give the DRCNet paper's own result, as far as it is known."""
+    """Return the DRCNet paper's own result, as far as it is known."""
     own = (score for score in published_for(benchmark) if score.method == PAPER)
     return next(own, None)
 
@@ -77,14 +77,14 @@ def remark(benchmark: str) -> str:
 
 
 def published_benchmarks() -> tuple[str, ...]:
-    """Give the keys that something is published for."""
+    """Return the keys that something is published for."""
     return tuple(_scores())
 
 
 @cache
-def sources() -> dict[str, Source]:
-    """Give the papers by their key in the file."""
-    return {key: Source(**fields) for key, fields in _document()["sources"].items()}
+def sources() -> dict[str, Paper]:
+    """Return the papers by their key in the file."""
+    return {key: Paper(**fields) for key, fields in _document()["sources"].items()}
 
 
 @cache
@@ -108,7 +108,7 @@ def _scores() -> dict[str, tuple[PublishedScore, ...]]:
 
 
 def _read(table: dict[str, Any]) -> Iterator[PublishedScore]:
-    """Give a table's scores; a row has a [PSNR, SSIM] for each of its benchmarks, or null."""
+    """Read a table's scores; a row has a [PSNR, SSIM] for each of its benchmarks, or null."""
     source = _cite(table["source"], table["table"])
     via = _cite(*table["via"]) if table["via"] else None
     for method, cells in table["rows"].items():

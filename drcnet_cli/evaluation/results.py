@@ -1,10 +1,11 @@
 """Scores of single pictures, and what they amount to over a data set."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from drcnet_cli.datasets.case import Protocol
+from drcnet_cli.tasks import Protocol
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A data set measured: `benchmark` is its key in BENCHMARKS, "" for pairs of one's own.
+    """A data set measured: `benchmark` is its key in TEST_SETS, "" for pairs of one's own.
 
     `expected` is the published number of pictures, None if nothing is published. `failed` tells of
     pictures that could not be measured.
@@ -84,11 +85,11 @@ class Evaluation:
         return math.fsum(finite) / len(finite) if finite else math.nan
 
     def ranked(self) -> list[ImageScore]:
-        """Give the pictures, the largest gain first."""
+        """Return the pictures, the largest gain first."""
         return sorted(self.images, key=lambda image: (-image.gain, image.name))
 
     def record(self) -> dict[str, Any]:
-        """Give all of it in JSON types, with the means."""
+        """Return all of it in JSON types, with the means."""
         return {**asdict(self), "complete": self.complete, "means": self.means()}
 
     def means(self) -> dict[str, float]:
@@ -97,11 +98,18 @@ class Evaluation:
         return {name: value for name, value in means.items() if not math.isnan(value)}
 
 
+def grouped(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Evaluation]]]:
+    """Return the evaluations by checkpoint, in the order in which they first come."""
+    names = dict.fromkeys(item.setting.checkpoint for item in evaluations)
+    for name in names:
+        yield name, [item for item in evaluations if item.setting.checkpoint == name]
+
+
 def rmse_reduction(psnr: float, other: float) -> float:
-    """Give by how many percent a PSNR of `psnr` dB has less RMSE than `other` dB."""
+    """Tell by how many percent a PSNR of `psnr` dB has less RMSE than `other` dB."""
     return 100 * (1 - 10 ** ((other - psnr) / 20))
 
 
 def dssim_reduction(ssim: float, other: float) -> float:
-    """Give by how many percent an SSIM has less dissimilarity, (1 - SSIM) / 2, than `other`."""
+    """Tell by how many percent an SSIM has less dissimilarity, (1 - SSIM) / 2, than `other`."""
     return 100 * (1 - (1 - ssim) / (1 - other)) if other < 1 else 0.0

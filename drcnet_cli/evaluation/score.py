@@ -5,20 +5,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
-import numpy as np
+import torch
 
-from drcnet_cli.datasets.case import Array, Case, Protocol, Suite
-from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError
+from drcnet_cli.datasets.layouts import Array, Case
+from drcnet_cli.datasets.suite import Suite
+from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.evaluation.align import aligned_scores
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import ImageScore
-from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.metrics import psnr, ssim
+from drcnet_cli.progress import Progress, untold
 from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.tasks import Protocol
 
 Lpips: TypeAlias = Callable[[Array, Array], float]
-# Called in the order of the cases: number of cases done by this process, of how many.
-Progress: TypeAlias = Callable[[int, int], None]
 
 
 def score_suite(
@@ -28,12 +29,13 @@ def score_suite(
     *,
     lpips: Lpips | None = None,
     processes: Processes | None = None,
-    progress: Progress = lambda _done, _count: None,
+    progress: Progress = untold,
 ) -> tuple[tuple[ImageScore, ...], tuple[str, ...]]:
-    """Restore and score every case; give the scores in order, and a sentence for each failure.
+    """Restore and score every case; return the scores in order, and a sentence for each failure.
 
-    With several processes each scores its share, and each gets all of the result: the same as one
-    process's, but for the seconds. Pictures are read and scored while others are computed.
+    With several processes each scores its share, which `progress` counts, and each gets all of the
+    result: the same as one process's, but for the seconds. Pictures are read and scored while
+    others are computed.
     """
     processes = processes or Processes()
     _settle_dtype(suite, restorer, protocol)
@@ -58,7 +60,7 @@ def restored_as_scored(degraded: Array, restorer: Restorer, protocol: Protocol) 
 
 
 def _as_scored(degraded: Array, protocol: Protocol) -> Array:
-    return degraded if protocol.rounded else _unit(degraded)
+    return degraded if protocol.rounded else to_unit(degraded)
 
 
 def _settle_dtype(suite: Suite, restorer: Restorer, protocol: Protocol) -> None:
@@ -72,11 +74,6 @@ def _settle_dtype(suite: Suite, restorer: Restorer, protocol: Protocol) -> None:
         return
 
 
-def to_bytes(pixels: Array) -> Array:
-    """Clip and round to 8 bits, as saving does."""
-    return rescale(pixels, np.dtype(np.uint8))
-
-
 def score(
     restored: Array,
     target: Array,
@@ -84,18 +81,18 @@ def score(
     lpips: Lpips | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[float, float, float | None]:
-    """Give PSNR in dB, SSIM and LPIPS (None unless asked for) of one picture.
+    """Return PSNR in dB, SSIM and LPIPS (None unless asked for) of one picture.
 
     `restored`: H x W x 3, uint8 or float; `target`: H x W x 3 uint8. `notify` is told if they could
     not be compared as the protocol says. Raises UsageError if they cannot be compared at all.
     """
-    perceived = lpips(to_bytes(restored), target) if lpips else None
+    perceived = lpips(to_uint8(restored), target) if lpips else None
     if protocol.aligned:
-        return (*aligned_scores(to_bytes(restored), target, protocol, notify=notify), perceived)
+        return (*aligned_scores(to_uint8(restored), target, protocol, notify=notify), perceived)
     if protocol.rounded:
-        restored = to_bytes(restored)
+        restored = to_uint8(restored)
     else:
-        restored, target = _unit(restored).clip(0, 1), _unit(target)
+        restored, target = to_unit(restored).clip(0, 1), to_unit(target)
     return (
         psnr(restored, target, channel=protocol.psnr_channel, rounded=protocol.rounded),
         ssim(
@@ -109,15 +106,10 @@ def score(
     )
 
 
-def _unit(pixels: Array) -> Array:
-    """Give float32; what is so already is not clipped."""
-    return rescale(pixels, np.dtype(np.float32))
-
-
 def _read_ahead(
     mine: list[tuple[int, Case]], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Array, Array | None] | str]:
-    """Give each case's pictures, the next one's being read meanwhile; a sentence if it fails."""
+    """Read each case's pictures, the next one's being read meanwhile; a sentence if it fails."""
     following: Future[tuple[Array, Array | None]] | None = None
     for index, (_, case) in enumerate(mine):
         current = following or pool.submit(case.load)
@@ -179,3 +171,27 @@ def _settle(case: Case, result: Future[ImageScore] | str) -> ImageScore | str:
         return result.result()
     except DrcnetError as error:
         return f"{case.name}: {error.message}"
+
+
+def load_lpips(device: torch.device) -> Lpips:
+    """Load the distance of two H x W x 3 uint8 pictures, version 0.1 on AlexNet; lower is better.
+
+    Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
+    CVPR 2018, and its authors' package. Raises UsageError if that isn't installed.
+    """
+    try:
+        import lpips  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UsageError("LPIPS needs the lpips package.", "pip install 'drcnet[lpips]'") from error
+    network = lpips.LPIPS(net="alex", verbose=False).eval().to(device)
+
+    def distance(image: Array, target: Array) -> float:
+        with torch.inference_mode():
+            return float(network(_signed(image, device), _signed(target, device)))
+
+    return distance
+
+
+def _signed(pixels: Array, device: torch.device) -> torch.Tensor:
+    """Return 1 x 3 x H x W in [-1, 1], which is what the package takes."""
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None] / 127.5 - 1

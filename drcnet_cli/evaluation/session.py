@@ -1,39 +1,37 @@
-"""One evaluation after another: which checkpoint measures which data set, and how it is run."""
+"""Measuring checkpoints: what is measured with which, and how it is run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from drcnet_cli.datasets.case import Protocol, Suite
+from drcnet_cli.datasets.layouts import Array
 from drcnet_cli.datasets.suite import (
-    Benchmark,
+    Suite,
+    TestSet,
     available,
-    benchmarks_named,
     find_suite,
     pairs_suite,
+    sets_named,
 )
-from drcnet_cli.device import dtype_name
+from drcnet_cli.device import choose_device, dtype_name
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
-from drcnet_cli.evaluation.score import Lpips, Progress, score_suite
+from drcnet_cli.evaluation.score import load_lpips, restored_as_scored, score_suite
+from drcnet_cli.evaluation.submission import write_bundle
+from drcnet_cli.progress import Progress, untold
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
+from drcnet_cli.tasks import TASKS, Protocol
 from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
 from drcnet_cli.weights.manifest import load_manifest
 from drcnet_cli.weights.store import describe_file
 
 PUBLISHED_TILE = 256  # of the released DRCNet code's evaluations
-# How pairs of one's own are scored: as published for the task's best-known set.
-OWN_PROTOCOLS = {
-    "derain": Protocol("y", "y", "replicate"),
-    "denoise": Protocol(),
-    "deblur": Protocol(),
-}
 
 
 @dataclass(frozen=True)
@@ -45,27 +43,33 @@ class Measurement:
     protocol: Protocol
     suite: Suite
     checkpoint: str | Path
-    benchmark: Benchmark | None = None
+    test_set: TestSet | None = None
 
     @property
-    def expected(self) -> int | None:
-        """The published number of pictures."""
-        return self.benchmark.count if self.benchmark else None
+    def scored(self) -> bool:
+        """Whether there are targets to score with; else a site scores what it is sent."""
+        return self.test_set is None or self.test_set.public
 
 
-def plan_benchmark(
-    benchmark: Benchmark, root: Path, checkpoint: str | Path | None, seed: int = 0
+def plan_set(
+    test_set: TestSet, root: Path, checkpoint: str | Path | None, seed: int = 0
 ) -> Measurement:
     """Find one data set below `root`; raises UsageError, with where to get it, if it isn't."""
-    suite = find_suite(benchmark, root, seed=seed)
-    return _measurement(benchmark, suite, checkpoint or benchmark.task)
+    return Measurement(
+        test_set.title,
+        test_set.task,
+        test_set.protocol,
+        find_suite(test_set, root, seed=seed),
+        checkpoint or test_set.task,
+        test_set,
+    )
 
 
 def plan_pairs(lq: Path, gt: Path, task: str, checkpoint: str | Path | None) -> Measurement:
     """Take pairs of one's own, scored as the task's data sets are; raises UsageError."""
     suite = pairs_suite(lq, gt)
     title = f"{lq} against {gt}"
-    return Measurement(title, task, OWN_PROTOCOLS[task], suite, checkpoint or task)
+    return Measurement(title, task, TASKS[task].protocol, suite, checkpoint or task)
 
 
 def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) -> list[Measurement]:
@@ -80,15 +84,14 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
             f"No data set of `drcnet eval` was found in {root}.",
             "Give --data-root DIR; `drcnet eval --list` shows their names and folders.",
         )
-    plans = []
-    for benchmark in found:
-        suite = find_suite(benchmark, root, seed=seed)
-        chosen = [checkpoint] if checkpoint else checkpoints_for(benchmark.task)
-        plans += [_measurement(benchmark, suite, item) for item in chosen]
-    return plans
+    return [
+        plan_set(test_set, root, item, seed)
+        for test_set in found
+        for item in ([checkpoint] if checkpoint else _checkpoints_here(test_set.task))
+    ]
 
 
-def checkpoints_for(task: str) -> list[str]:
+def _checkpoints_here(task: str) -> list[str]:
     """Name the manifest's checkpoints of a task that need no download, the default first."""
     here = [
         item
@@ -98,17 +101,12 @@ def checkpoints_for(task: str) -> list[str]:
     return [item.name for item in sorted(here, key=lambda item: not item.default)]
 
 
-def _measurement(benchmark: Benchmark, suite: Suite, checkpoint: str | Path) -> Measurement:
-    return Measurement(
-        benchmark.title, benchmark.task, benchmark.protocol, suite, checkpoint, benchmark
-    )
-
-
 class Evaluator:
     """Measures data sets, keeping the network of the last one.
 
-    `config` says how networks run; each measurement names its own checkpoint and task. `notify`
-    gets each change of plan that the network's run makes, once.
+    `config` says how networks run; each measurement names its own checkpoint and task. `lpips`:
+    measures that, too; raises UsageError where the package is missing. `notify` gets each
+    change of plan that the network's run makes, once.
     """
 
     def __init__(
@@ -116,12 +114,13 @@ class Evaluator:
         config: RestoreConfig,
         *,
         processes: Processes | None = None,
-        lpips: Lpips | None = None,
+        lpips: bool = False,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.processes = processes or Processes()
-        self._lpips = lpips
+        device = self.processes.device(config.device) if lpips else ""
+        self._lpips = load_lpips(choose_device(device)) if lpips else None
         self._notify = notify
         self._loaded: tuple[str | Path, Restorer, str] | None = None
 
@@ -137,9 +136,13 @@ class Evaluator:
         restorer.info.check_task(task)
         return restorer
 
-    def measure(
-        self, plan: Measurement, progress: Progress = lambda _done, _count: None
-    ) -> Evaluation:
+    def restore(self, plan: Measurement, degraded: Array) -> Array:
+        """Restore one of a plan's pictures, H x W x 3, the way it is scored."""
+        return restored_as_scored(
+            degraded, self.restorer(plan.checkpoint, plan.task), plan.protocol
+        )
+
+    def measure(self, plan: Measurement, progress: Progress = untold) -> Evaluation:
         """Restore and score one data set; every process must call it."""
         restorer = self.restorer(plan.checkpoint, plan.task)
         images, failed = score_suite(
@@ -151,17 +154,30 @@ class Evaluator:
             progress=progress,
         )
         return Evaluation(
-            benchmark=plan.benchmark.name if plan.benchmark else "",
+            benchmark=plan.test_set.name if plan.test_set else "",
             title=plan.title,
             task=plan.task,
             protocol=plan.protocol,
             setting=self._setting(restorer),
             images=images,
-            expected=plan.expected,
+            expected=plan.test_set.count if plan.test_set else None,
             layout=plan.suite.layout,
             notes=plan.suite.notes,
             failed=failed,
         )
+
+    def submit(self, plan: Measurement, folder: Path | None, progress: Progress = untold) -> Path:
+        """Restore a data set without public targets, and write what its site takes.
+
+        Raises UsageError without a folder to write to, or for any other data set.
+        """
+        if folder is None or plan.test_set is None:
+            raise UsageError(
+                f"The targets of {plan.title} are not public: its site scores what you submit.",
+                "Add --out DIR for the files to submit",
+            )
+        restorer = self.restorer(plan.checkpoint, plan.task)
+        return write_bundle(plan.test_set, plan.suite, restorer.restore, folder, progress)
 
     def _setting(self, restorer: Restorer) -> Setting:
         """Describe how the network ran: once it has, as its number type may have changed."""
@@ -199,10 +215,7 @@ def evaluate(
     """
     config = RestoreConfig(tiling=parse_protocol(protocol), device=device, dtype=dtype)
     evaluator = Evaluator(config)
-    plans = [
-        plan_benchmark(benchmark, Path(data_root), model, seed)
-        for benchmark in benchmarks_named(dataset)
-    ]
+    plans = [plan_set(test_set, Path(data_root), model, seed) for test_set in sets_named(dataset)]
     return [evaluator.measure(plan) for plan in plans]
 
 
@@ -218,15 +231,3 @@ def parse_protocol(protocol: str, tiling: TileOptions | None = None) -> TileOpti
         )
     batch = tiling.batch if tiling else None
     return TileOptions(PUBLISHED_TILE, 0, batch, published=True)
-
-
-def first(suite: Suite, limit: int | None) -> Suite:
-    """Keep the first pictures of a suite."""
-    return suite if limit is None else Suite(suite.cases[:limit], suite.layout, suite.notes)
-
-
-def grouped(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Evaluation]]]:
-    """Yield the evaluations by checkpoint, in the order in which they first come."""
-    names = dict.fromkeys(item.setting.checkpoint for item in evaluations)
-    for name in names:
-        yield name, [item for item in evaluations if item.setting.checkpoint == name]

@@ -17,83 +17,80 @@ Both were checked against those scripts, not by submitting.
 
 import base64
 import csv
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from drcnet_cli.datasets.case import Array, Case, Suite
-from drcnet_cli.datasets.suite import Benchmark
+from drcnet_cli.datasets.layouts import Array, Case
+from drcnet_cli.datasets.suite import Suite, TestSet
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.imageio.pixels import to_uint8, to_unit
+from drcnet_cli.progress import Progress, untold
 from drcnet_cli.version import __version__
 
 Restore = Callable[[Array], Array]
-Progress = Callable[[int, int], None]
 
 
 def write_bundle(
-    benchmark: Benchmark,
+    test_set: TestSet,
     suite: Suite,
     restore: Restore,
     folder: Path,
-    progress: Progress = lambda _done, _count: None,
+    progress: Progress = untold,
 ) -> Path:
-    """Restore every case and write what the benchmark's site takes to `folder`; give that folder.
+    """Restore every case and write what the benchmark's site takes to `folder`; return that folder.
 
-    `restore` takes and gives H x W x 3, uint8 or float32 in [0, 1]. `progress` gets the number of
-    cases done, and of all. Each file appears whole or not at all. Raises UsageError for any other
+    `restore` takes and returns H x W x 3, uint8 or float32 in [0, 1]. Each
+    file appears whole or not at all. Raises UsageError for any other
     benchmark or if scipy is missing, and whatever a case or `restore` raises.
     """
     writers = {"dnd": _write_dnd, "sidd-benchmark": _write_sidd}
-    if benchmark.name not in writers:
-        raise UsageError(f"{benchmark.title} has public targets and takes no submissions.")
+    if test_set.name not in writers:
+        raise UsageError(f"{test_set.title} has public targets and takes no submissions.")
     scipy_io = _scipy_io()
     folder.mkdir(parents=True, exist_ok=True)
-    writers[benchmark.name](suite, restore, folder, progress, scipy_io)
+    writers[test_set.name](_restored(suite.cases, restore, progress), folder, scipy_io)
     return folder
 
 
-def _write_dnd(
-    suite: Suite, restore: Restore, folder: Path, progress: Progress, scipy_io: ModuleType
-) -> None:
-    done = 0
-    for image, cases in groupby(suite.cases, key=lambda case: case.name.partition("_")[0]):
-        boxes = [
-            rescale(result, np.dtype(np.float32)).clip(0, 1)
-            for result in _restored(cases, restore, progress, done, len(suite.cases))
-        ]
-        done += len(boxes)
+class _Restored(NamedTuple):
+    """A restored picture; `image` is the part of its case's name that it shares with others."""
+
+    image: str
+    pixels: Array
+    seconds: float
+
+
+def _restored(cases: Sequence[Case], restore: Restore, progress: Progress) -> Iterator[_Restored]:
+    for number, case in enumerate(cases, 1):
+        degraded, _ = case.load()
+        started = time.perf_counter()
+        pixels = restore(degraded)
+        yield _Restored(re.split("[-_]", case.name)[0], pixels, time.perf_counter() - started)
+        progress(number, len(cases))
+
+
+def _write_dnd(restored: Iterator[_Restored], folder: Path, scipy_io: ModuleType) -> None:
+    for image, parts in groupby(restored, key=lambda part: part.image):
+        boxes = [to_unit(part.pixels).clip(0, 1) for part in parts]
         content = {"Idenoised": _cell([boxes]), "israw": False, "eval_version": "1.0"}
         _save(folder / f"{image}.mat", content, scipy_io)
 
 
-def _write_sidd(
-    suite: Suite, restore: Restore, folder: Path, progress: Progress, scipy_io: ModuleType
-) -> None:
-    seconds = 0.0
-
-    def timed(pixels: Array) -> Array:
-        nonlocal seconds
-        started = time.perf_counter()
-        result = restore(pixels)
-        seconds += time.perf_counter() - started
-        return result
-
-    blocks = [
-        rescale(result, np.dtype(np.uint8))
-        for result in _restored(iter(suite.cases), timed, progress, 0, len(suite.cases))
-    ]
-    names = [case.name.partition("-")[0] for case in suite.cases]
-    rows = [
-        [block for _, block in row]
-        for _, row in groupby(zip(names, blocks, strict=True), key=lambda item: item[0])
-    ]
+def _write_sidd(restored: Iterator[_Restored], folder: Path, scipy_io: ModuleType) -> None:
+    seconds, rows = 0.0, []
+    for _, parts in groupby(restored, key=lambda part: part.image):
+        row = list(parts)
+        seconds += sum(part.seconds for part in row)
+        rows.append([to_uint8(part.pixels) for part in row])
+    blocks = [block for row in rows for block in row]
     megapixels = sum(block.shape[0] * block.shape[1] for block in blocks) / 2**20
     content = {
         "DenoisedBlocksSrgb": _cell(rows),
@@ -107,15 +104,6 @@ def _write_sidd(
     }
     _save(folder / "SubmitSrgb.mat", content, scipy_io)
     _save_csv(folder / "SubmitSrgb.csv", blocks)
-
-
-def _restored(
-    cases: Iterator[Case], restore: Restore, progress: Progress, done: int, count: int
-) -> Iterator[Array]:
-    for number, case in enumerate(cases, done + 1):
-        degraded, _ = case.load()
-        yield restore(degraded)
-        progress(number, count)
 
 
 def _cell(rows: list[list[Array]]) -> Array:

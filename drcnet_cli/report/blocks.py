@@ -1,4 +1,4 @@
-"""What a page is made of: plain values, drawn by `drcnet_cli.report.page`.
+"""What a page is made of: plain values, drawn by `drcnet_cli.report.html`.
 
 Every text is shown as it is, never read as HTML: names of files may hold anything.
 """
@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels: TypeAlias = NDArray[np.uint8]
+from drcnet_cli.imageio.folder import Pixels
 
 BEFORE, AFTER, TARGET = "before", "after", "target"
 _DEFAULT_LABELS = {BEFORE: "Before", AFTER: "After", TARGET: "Target"}
@@ -52,13 +51,13 @@ class Comparison:
 
     @property
     def pictures(self) -> dict[str, Pixels]:
-        """Give the pictures that there are, by their part: before, after, target."""
+        """Return the pictures that there are, by their part: before, after, target."""
         parts = {BEFORE: self.before, AFTER: self.after, TARGET: self.target}
         return {part: pixels for part, pixels in parts.items() if pixels is not None}
 
     @property
     def names(self) -> dict[str, str]:
-        """Give the label of each picture by its part."""
+        """Return the label of each picture by its part."""
         if not self.labels:
             return {part: _DEFAULT_LABELS[part] for part in self.pictures}
         return dict(zip(self.pictures, self.labels, strict=True))

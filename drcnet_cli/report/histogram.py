@@ -45,7 +45,7 @@ def find_bins(values: Sequence[float]) -> Bins:
 
 
 def round_step(least: float) -> float:
-    """Give the smallest of 1, 2, 5, 10, 20, ... (or tenths ...) that is at least `least`."""
+    """Return the smallest of 1, 2, 5, 10, 20, ... (or tenths ...) that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(
         (factor * power for factor in (1, 2, 5) if factor * power >= least * (1 - 1e-9)), 10 * power
@@ -53,7 +53,7 @@ def round_step(least: float) -> float:
 
 
 def finite(histogram: Histogram) -> list[float]:
-    """Give the values that can be drawn: gains over perfect pictures are infinite."""
+    """Return the values that can be drawn: gains over perfect pictures are infinite."""
     return [value for value in histogram.values if math.isfinite(value)]
 
 

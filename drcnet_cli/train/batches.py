@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.train.samples import Source
+from drcnet_cli.train.samples import SampleSource
 
 Request = tuple[int, int]  # sample number, patch side
 
@@ -29,7 +29,7 @@ _MORE_MEMORY = (
 class _Samples(Dataset[Tensor | DrcnetError]):
     """Samples by request: degraded over clean, 2 x 3 x patch x patch."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SampleSource) -> None:
         self._source = source
 
     def __getitem__(self, request: Request) -> Tensor | DrcnetError:
@@ -43,7 +43,7 @@ class _Samples(Dataset[Tensor | DrcnetError]):
 def requests(
     first: int, patch: int, batch: int, process: int, processes: int
 ) -> Iterator[list[Request]]:
-    """Give this process's batches for ever, from sample number `first` on.
+    """Return this process's batches for ever, from sample number `first` on.
 
     Of each `processes * batch` samples in a row, this process takes the `batch` that are its own.
     """
@@ -54,15 +54,15 @@ def requests(
 
 
 def default_workers(processes_here: int) -> int:
-    """Give the number of worker processes: a core is left to each training process."""
+    """Return the number of worker processes: a core is left to each training process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(16, (cores or 2) // processes_here - 1))
 
 
 def load_batches(
-    source: Source, stream: Iterator[list[Request]], workers: int, *, pin: bool
+    source: SampleSource, stream: Iterator[list[Request]], workers: int, *, pin: bool
 ) -> Iterator[Tensor]:
-    """Give the stream's batches, 2 x N x 3 x patch x patch each: degraded, then clean.
+    """Return the stream's batches, 2 x N x 3 x patch x patch each: degraded, then clean.
 
     Errors of the source come out here as what they are. With 0 workers all is computed in the
     calling process.

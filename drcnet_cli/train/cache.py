@@ -11,38 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.files.discover import is_hidden
-from drcnet_cli.imageio import is_image_name, read_picture
-from drcnet_cli.imageio.picture import rescale
+from drcnet_cli.imageio.folder import Pixels, read_rgb8
 from drcnet_cli.imageio.read import DECODING_ERRORS
-
-Pixels = NDArray[np.uint8]
 
 # What a kept picture's entry says once it is decoded.
 _AS_STORED, _TURNED = 1, 2
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """List the pictures below a folder, sorted by name, but for hidden files and folders."""
-    found = [
-        path
-        for path in folder.rglob("*")
-        if is_image_name(path)
-        and not any(map(is_hidden, path.relative_to(folder).parts))
-        and path.is_file()
-    ]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def read_rgb8(path: Path) -> Pixels:
-    """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
-    pixels = rescale(read_picture(path).pixels, np.dtype(np.uint8))
-    # Gray pictures have one channel, which becomes all three.
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
 
 
 def _stored_size(path: Path) -> tuple[int, int]:
@@ -89,7 +65,7 @@ class PictureCache:
         return {**self.__dict__, "_recent": {}}
 
     def __getitem__(self, number: int) -> Pixels:
-        """Give a picture; do not write to it. Raises ImageError for a damaged file."""
+        """Return a picture; do not write to it. Raises ImageError for a damaged file."""
         if number >= self.kept:
             return self._decode_again(number)
         start, end = self._starts[number], self._starts[number + 1]

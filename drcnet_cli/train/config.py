@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
+from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.schedule import Every, parse_phases
 
 if sys.version_info >= (3, 11):
@@ -18,8 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
-DATASET_TASKS = {"rain13k": "derain", "sidd": "denoise", "gopro": "deblur", "realblur": "deblur"}
-TASK_NAMES = ("derain", "denoise", "deblur")
+DATASET_TASKS = {name: task.name for task in TASKS.values() for name in task.training_sets}
 
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ _result = partial(_setting, "Results")
 class TrainConfig:
     """A training run: each field is a flag of `drcnet train` and a key of its TOML file."""
 
-    task: str = _data("", "derain, denoise, deblur; or a data set: rain13k, sidd, gopro, realblur.")
+    task: str = _data("", f"{', '.join(TASKS)}; or a data set: {', '.join(DATASET_TASKS)}.")
     data_root: str = _data("", "Folder with the data set that --task names, in its own layout.")
     lq: str = _data("", "Folder of degraded pictures of your own; --gt has the clean ones.")
     gt: str = _data("", "Folder of clean pictures, matched with --lq's by name.")
@@ -128,7 +128,7 @@ class TrainConfig:
 
     @property
     def kind(self) -> str:
-        """The task proper: derain, denoise or deblur."""
+        """The task proper, which a data set's name stands for."""
         return DATASET_TASKS.get(self.task, self.task)
 
     @property
@@ -154,7 +154,7 @@ class TrainConfig:
         return replace(base or cls(), **checked)
 
     def to_toml(self) -> str:
-        """Give the TOML text that makes the same configuration."""
+        """Return the TOML text that makes the same configuration."""
         lines, group = [], ""
         for setting in fields(self):
             if group != (group := setting.metadata["group"]):
@@ -197,7 +197,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def build_config(
     flags: Mapping[str, Any], *, file: Path | None = None, preset: str | None = None
 ) -> TrainConfig:
-    """Give the configuration: defaults, then the preset, then the file, then the flags."""
+    """Return the configuration: defaults, then the preset, then the file, then the flags."""
     config = TrainConfig()
     if preset is not None:
         if preset not in PRESETS:
@@ -215,8 +215,8 @@ def build_config(
 def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     """Tell for each bounded setting whether it is in range, and the range."""
     one_of: dict[str, tuple[str, ...]] = {
-        "task": ("", *TASK_NAMES, *DATASET_TASKS),
         "network": tuple(NETWORKS),
+        "task": ("", *TASKS, *DATASET_TASKS),
         "loss": ("l1", "charbonnier", "psnr"),
         "contrastive": ("none", "intra", "extra", "released"),
         "optimizer": ("adam", "adamw", "muon"),

@@ -4,18 +4,17 @@ Run over both folders of a data set with the same sizes, it gives crops of the s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
-from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.train.cache import Pixels, find_pictures, read_rgb8
+from drcnet_cli.imageio.folder import Pixels, find_pictures, read_rgb8, write_png
+from drcnet_cli.progress import Progress, untold
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Prepared:
 
 
 def starts(length: int, plan: CropPlan) -> list[int]:
-    """Give where crops start along one side of `length` pixels."""
+    """Return where crops start along one side of `length` pixels."""
     if length <= plan.size:
         return [0]
     positions = list(range(0, length - plan.size + 1, plan.stride))
@@ -61,7 +60,7 @@ def starts(length: int, plan: CropPlan) -> list[int]:
 
 
 def cut_picture(pixels: Pixels, plan: CropPlan) -> Iterator[Pixels]:
-    """Give a picture's crops (H x W x 3), row by row."""
+    """Return a picture's crops (H x W x 3), row by row."""
     if plan.shrink > 1:
         height, width = (max(1, length // plan.shrink) for length in pixels.shape[:2])
         # INTER_AREA averages whole blocks: for each factor, the noise of JPEG goes down by it.
@@ -80,14 +79,13 @@ def prepare_folder(
     *,
     overwrite: bool = False,
     threads: int = 4,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = untold,
 ) -> Prepared:
     """Cut all pictures below `source` into PNGs below `destination`, the folders mirrored.
 
     `a/b.jpg` gives `a/b_c001.png` and so on; damaged pictures are left out and reported.
     `overwrite` allows pictures in `destination` and replaces all crops of the same pictures there.
-    `on_picture` gets the number done and the total. Raises UsageError before any work starts, and
-    DrcnetError if a crop cannot be written.
+    Raises UsageError before any work starts, and DrcnetError if a crop cannot be written.
     """
     stems = _plan_names(source, destination, overwrite)
 
@@ -98,14 +96,14 @@ def prepare_folder(
     with ThreadPoolExecutor(threads) as pool:
         for done, result in enumerate(pool.map(work, stems), 1):
             results.append(result)
-            on_picture(done, len(stems))
+            progress(done, len(stems))
     failed = tuple(result for result in results if isinstance(result, ImageError))
     written = sum(result for result in results if isinstance(result, int))
     return Prepared(len(stems), written, failed)
 
 
 def _plan_names(source: Path, destination: Path, overwrite: bool) -> dict[Path, Path]:
-    """Give each picture's name without type below `source`; raises UsageError before any work."""
+    """Return each picture's name without type below `source`; raises UsageError before any work."""
     paths = find_pictures(source) if source.is_dir() else []
     if not paths:
         raise UsageError(f"There are no pictures in {source}.", "drcnet data prepare SRC DST")
@@ -126,7 +124,7 @@ def _plan_names(source: Path, destination: Path, overwrite: bool) -> dict[Path, 
 
 
 def _prepare(path: Path, stem: Path, plan: CropPlan) -> int | ImageError:
-    """Cut one picture; give how many crops were written."""
+    """Cut one picture; return how many crops were written."""
     try:
         crops = list(cut_picture(read_rgb8(path), plan))
     except ImageError as error:
@@ -143,12 +141,10 @@ def _prepare(path: Path, stem: Path, plan: CropPlan) -> int | ImageError:
 
 def _write(path: Path, crop: Pixels) -> None:
     try:
-        with atomic_write(path) as temporary:
-            # Level 1 is a few per cent larger than the best and many times as fast.
-            Image.fromarray(crop).save(temporary, format="PNG", compress_level=1)
-    except OSError as error:
+        write_png(path, crop)
+    except ImageError as error:
         raise DrcnetError(
-            f"{path} cannot be written: {error.strerror or error}.",
+            error.message,
             "Make room, or name another folder; then call it again, with --overwrite.",
         ) from error
 

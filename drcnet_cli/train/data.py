@@ -1,19 +1,27 @@
 """From a configuration to what is trained and validated on."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
-from drcnet_cli.datasets.pairs import Pair, PairSource, match_folders
-from drcnet_cli.datasets.training import DATASETS, find_dataset
+from drcnet_cli.datasets.pairs import Pair, match_folders
+from drcnet_cli.datasets.training import TRAINING_SETS, find_dataset
 from drcnet_cli.errors import UsageError
+from drcnet_cli.imageio.folder import name_pictures, read_rgb8
 from drcnet_cli.tasks import TASKS
-from drcnet_cli.train.cache import PictureCache, find_pictures, read_rgb8
+from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.holdout import hold_out
-from drcnet_cli.train.samples import Sample, Source, middle, to_unit_chw
+from drcnet_cli.train.samples import PairSource, Sample, SampleSource, middle, to_unit_chw
 from drcnet_cli.train.synthetic import SyntheticSource, degradation, held_pair
+
+T = TypeVar("T")
+
+# What `drcnet data prepare` adds to a picture's name for each of its crops.
+_CROP = re.compile(r"_c\d{3,}$")
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class TrainingData:
     `notes` are sentences for the person who started the run.
     """
 
-    source: Source
+    source: SampleSource
     held: Mapping[str, Sample]
     summary: Mapping[str, Any]
     notes: tuple[str, ...] = ()
@@ -39,8 +47,8 @@ def open_data(config: TrainConfig) -> TrainingData:
     given = [name for name, present in kinds.items() if present]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} cannot be combined.", "Give one source of data.")
-    if config.task in DATASETS and not given:
-        title, where = DATASETS[config.task].title, DATASETS[config.task].where
+    if config.task in TRAINING_SETS and not given:
+        title, where = TRAINING_SETS[config.task].title, TRAINING_SETS[config.task].where
         raise UsageError(f"Where is {title}?", f"Give --data-root DIR. {where}")
     if not given:
         raise UsageError(
@@ -56,9 +64,9 @@ def open_data(config: TrainConfig) -> TrainingData:
 def _clean_data(config: TrainConfig) -> TrainingData:
     named = []
     for folder in map(Path, config.clean):
-        if not (found := find_pictures(folder)):
+        if not (found := name_pictures(folder)):
             raise UsageError(f"There are no pictures in {folder}.", "Give --clean DIR")
-        named += [(path.relative_to(folder).as_posix(), path) for path in found]
+        named += found.items()
     training, held = hold_out(named, config.holdout, lambda item: item[0])
     kind = config.degrade or TASKS[config.kind].degradation
     degrade, margin = degradation(kind, Path(config.streaks) if config.streaks else None)
@@ -86,10 +94,10 @@ def _clean_data(config: TrainConfig) -> TrainingData:
 
 
 def _published_data(config: TrainConfig) -> TrainingData:
-    if config.task not in DATASETS:
+    if config.task not in TRAINING_SETS:
         raise UsageError(
             f"--data-root is for published data sets, and {config.task!r} is none.",
-            f"Give --task {', '.join(DATASETS)}",
+            f"Give --task {', '.join(TRAINING_SETS)}",
         )
     dataset, found, notes = find_dataset(config.task, Path(config.data_root))
     summary = {"kind": "published pairs", "dataset": dataset.title, "whole": found.whole}
@@ -132,3 +140,44 @@ def _cache_notes(cache: PictureCache, config: TrainConfig) -> list[str]:
         f"Only {cache.kept} of {len(cache)} pictures fit --cache-mb {config.cache_mb}; the others "
         "are decoded for each crop. `drcnet data prepare` makes small files; --crops 8 helps, too."
     ]
+
+
+def _origin(name: str) -> str:
+    """Return the name of the picture without file type and number of a crop."""
+    return _CROP.sub("", str(PurePosixPath(name).with_suffix("")))
+
+
+def _place(name: str) -> float:
+    """Return a name's fixed place in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def hold_out(
+    items: Sequence[T], share: float, name_of: Callable[[T], str]
+) -> tuple[list[T], list[T]]:
+    """Split into (training, held): about `share` of the names are held, at least one if any is.
+
+    Items of one name, and crops of one picture, stay together, so that frames of one scene are
+    never on both sides. A new picture moves no other one. One held item of each name comes first,
+    in random order, then the second ones: any first part of them is a fair choice. With fewer than
+    two names nothing is held.
+    """
+
+    def origin(item: T) -> str:
+        return _origin(name_of(item))
+
+    places = {name: _place(name) for name in map(origin, items)}
+    if share == 0 or len(places) < 2:
+        return list(items), []
+    held_names = {name for name, place in places.items() if place < share}
+    if not held_names or len(held_names) == len(places):
+        held_names = {min(places, key=places.__getitem__)}
+    training = [item for item in items if origin(item) not in held_names]
+    held = [item for item in items if origin(item) in held_names]
+    turns: Counter[str] = Counter()
+    keys = []
+    for item in held:
+        turns[origin(item)] += 1
+        keys.append((turns[origin(item)], places[origin(item)]))
+    order = sorted(range(len(held)), key=keys.__getitem__)
+    return training, [held[number] for number in order]

@@ -15,14 +15,12 @@ from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import TrainingData, open_data
-from drcnet_cli.train.interruption import Interruption
-from drcnet_cli.train.log import Journal, Listener, Silence, Snapshot
-from drcnet_cli.train.meter import Meter
+from drcnet_cli.train.log import Journal, Listener, Meter, NoListener, Snapshot
 from drcnet_cli.train.objective import OBJECTIVES, Objective
+from drcnet_cli.train.process import Interruption, Threads
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
 from drcnet_cli.train.setup import Run, open_run
 from drcnet_cli.train.state import torch_seed
-from drcnet_cli.train.threads import Threads
 from drcnet_cli.train.validate import input_psnr, mean_psnr
 
 FINAL_NAME = "final.safetensors"
@@ -55,7 +53,7 @@ def train(config: TrainConfig, listener: Listener | None = None) -> Result:
     cannot be written.
     """
     try:
-        return Training(config, listener or Silence()).run()
+        return Training(config, listener or NoListener()).run()
     except OSError as error:
         if error.filename is None:
             raise DrcnetError(
@@ -81,7 +79,7 @@ class Training:
         self.progress = self.parts.progress
         self.accelerator = self.parts.accelerator
         self.main = self.accelerator.is_main_process
-        self.listener: Listener = listener if self.main else Silence()
+        self.listener: Listener = listener if self.main else NoListener()
         objective = OBJECTIVES[self.parts.architecture.name]
         self.objective: Objective = objective(
             config, self.parts.device, self.parts.dtype, self.listener.note
@@ -117,7 +115,7 @@ class Training:
             return self._finish(stop)
 
     def _used(self) -> float:
-        """Give the share of the budget that is used up."""
+        """Return the share of the budget that is used up."""
         if self.config.steps:
             return self.progress.step / self.config.steps
         return self.progress.elapsed / (60 * self.config.minutes)
@@ -133,7 +131,7 @@ class Training:
         return stop
 
     def _begin(self, phase: Phase, threads: Threads) -> Iterator[Tensor]:
-        """Make ready for a phase; give its batches."""
+        """Make ready for a phase; return its batches."""
         self.progress.patch = phase.patch
         batches = self._batches(phase)
         # Their number changes the last bits: only where the clock decides on the steps anyway.
@@ -153,7 +151,7 @@ class Training:
         )
 
     def _step(self, batches: Iterator[Tensor], used: float) -> float:
-        """Make one step of the optimiser, from `accumulate` batches; give its learning rate."""
+        """Make one step of the optimiser, from `accumulate` batches; return its learning rate."""
         parts, config, losses = self.parts, self.config, []
         torch_seed(config.seed, self.progress.step, self.accelerator.process_index)
         rate = learning_rate(used, config.lr, config.lr_min, config.warmup)

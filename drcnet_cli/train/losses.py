@@ -53,7 +53,7 @@ def stage_loss(
     *,
     stage1_weight: float = 1.0,
 ) -> Tensor:
-    """Give `stage1_weight` times stage 1's loss plus stage 2's; N x 3 x H x W in, a scalar out.
+    """Return `stage1_weight` times stage 1's loss plus stage 2's; N x 3 x H x W in, a scalar out.
 
     l1: mean absolute difference (the paper's). charbonnier: mean of sqrt(difference^2 + 1e-6).
     psnr: minus the mean PSNR in dB over the images, for a peak of 1 (HINet's). Always computed in
@@ -117,7 +117,7 @@ def make_contrastive(
 
 
 def intra_mixtures(n: int = 10, knots: int | None = None) -> list[Mixture]:
-    """Give Intra-CR's negatives: n shares of the clean image, evenly from 0.80 to 0.98.
+    """Return Intra-CR's negatives: n shares of the clean image, evenly from 0.80 to 0.98.
 
     With `knots` k < n, the sum over the n distances is taken by Gauss' quadrature for that sum: k
     negatives with weights that add up to n, exact where the distance is a polynomial of degree
@@ -136,7 +136,7 @@ def intra_mixtures(n: int = 10, knots: int | None = None) -> list[Mixture]:
 
 
 def _gauss_nodes(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give Gauss' nodes and weights for a sum over `points` (Golub and Welsch, 1969)."""
+    """Return Gauss' nodes and weights for a sum over `points` (Golub and Welsch, 1969)."""
     # Lanczos' recursion of the diagonal matrix of the points gives their Jacobi matrix.
     vector, previous = np.full(len(points), len(points) ** -0.5), np.zeros(len(points))
     diagonal, off_diagonal, beta = [], [], 0.0
@@ -168,7 +168,7 @@ class NoContrast(nn.Module):
     """No contrastive term: zero, at no cost."""
 
     def forward(self, restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
-        """Give 0."""
+        """Return 0."""
         return restored.new_zeros((), dtype=torch.promote_types(restored.dtype, torch.float32))
 
 
@@ -194,7 +194,7 @@ class MixedContrast(nn.Module):
         self.per_image = per_image
 
     def forward(self, restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
-        """Give the term, a scalar; see `make_contrastive`."""
+        """Return the term, a scalar; see `make_contrastive`."""
         anchors = self.features(restored)
         near, far = _Distances(anchors), _Distances(anchors)
         batch, _, height, width = restored.shape
@@ -221,7 +221,7 @@ class BatchContrast(nn.Module):
         self.n = n
 
     def forward(self, restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
-        """Give the term, a scalar; raises UsageError for a batch of one image."""
+        """Return the term, a scalar; raises UsageError for a batch of one image."""
         batch = len(restored)
         if batch < 2:
             raise UsageError(
@@ -260,7 +260,7 @@ class _Distances:
             self.signs[index].add_(difference.sign_(), alpha=weight)
 
     def per_level(self) -> list[Tensor]:
-        """Give each level's sum for each image (N values), differentiable by the anchors."""
+        """Return each level's sum for each image (N values), differentiable by the anchors."""
         parts = zip(self.anchors, self.totals, self.signs, strict=True)
         return [_WithGradient.apply(*part) for part in parts]
 
@@ -287,7 +287,7 @@ class _WithGradient(torch.autograd.Function):
 def _ratio(
     near: _Distances, far: _Distances, level_weights: Sequence[float], per_image: bool
 ) -> Tensor:
-    """Give the weighted sum over the levels of the mean ratio near / far."""
+    """Return the weighted sum over the levels of the mean ratio near / far."""
     ratios = []
     for above, below in zip(near.per_level(), far.per_level(), strict=True):
         if not per_image:

@@ -5,29 +5,35 @@ resumption, gets the same one: so runs are repeatable, and two processes see tog
 the doubled batch would have seen.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.train.cache import Pixels
+from drcnet_cli.datasets.pairs import Pair
+from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio.folder import Pixels
+from drcnet_cli.train.cache import PictureCache
 
 Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
 
+# Multiplied, not divided as `imageio.pixels` does: the last bit differs, and a run that goes on
+# should see what it saw before.
 _UNIT = np.float32(1 / 255)
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Pairs to train on."""
 
     def sample(self, number: int, patch: int) -> Sample:
-        """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
         ...
 
 
 def sample_rng(seed: int, number: int) -> np.random.Generator:
-    """Give the random numbers of one sample."""
+    """Return the random numbers of one sample."""
     return np.random.default_rng((seed, number))
 
 
@@ -38,7 +44,7 @@ def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def picture_number(number: int, count: int, seed: int, crops: int) -> int:
-    """Give the picture that a sample is cut from: a new random order each time all were used.
+    """Return the picture that a sample is cut from: a new random order each time all were used.
 
     `crops` samples in a row come from one picture, so that a picture which must be decoded anew
     serves several.
@@ -79,3 +85,40 @@ def middle(pixels: Pixels, side: int) -> Pixels:
     height, width = (min(length, side) for length in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
+
+
+class PairSource:
+    """Random crops of pairs, the same of both pictures."""
+
+    def __init__(self, pairs: Sequence[Pair], limit_mb: int, seed: int, *, crops: int = 1) -> None:
+        self._pairs = list(pairs)
+        # In the order of the pairs, so that both sides of the first ones are kept; a clean picture
+        # that several pairs share is kept once.
+        paths = list(dict.fromkeys(path for pair in pairs for path in (pair.degraded, pair.clean)))
+        numbers = {path: number for number, path in enumerate(paths)}
+        self._numbers = [(numbers[pair.degraded], numbers[pair.clean]) for pair in pairs]
+        self.cache = PictureCache(paths, limit_mb)
+        self._seed = seed
+        self._crops = crops
+
+    def sample(self, number: int, patch: int) -> Sample:
+        """Return (degraded, clean) number `number`: float32, 3 x patch x patch.
+
+        Raises ImageError for a damaged file or a pair of two sizes.
+        """
+        rng = sample_rng(self._seed, number)
+        which = picture_number(number, len(self._pairs), self._seed, self._crops)
+        first, second = self._numbers[which]
+        degraded, clean = self.cache[first], self.cache[second]
+        _check_sizes(self._pairs[which], degraded.shape, clean.shape)
+        crops = turn(cut((degraded, clean), patch, rng), rng)
+        return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+
+
+def _check_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> None:
+    if degraded != clean:
+        raise ImageError(
+            f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
+            f"{pair.clean} is {clean[1]} x {clean[0]}.",
+            "Both pictures of a pair must show the same: correct or remove them.",
+        )

@@ -65,14 +65,14 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
 
 
 def phase_at(phases: Sequence[Phase], used: float, step: int) -> Phase:
-    """Give the phase after `step` steps and a share `used` of the budget; past it, the last one."""
+    """Choose the phase after `step` steps and a share `used` of the budget; past it, the last."""
     return next(
         (phase for phase in phases if step < phase.until_step or used < phase.until), phases[-1]
     )
 
 
 def learning_rate(used: float, peak: float, lowest: float, warmup: float) -> float:
-    """Give the rate after a share `used` of the budget: linear warm-up, then half a cosine.
+    """Return the rate after a share `used` of the budget: linear warm-up, then half a cosine.
 
     The warm-up takes the share `warmup` of the budget and starts at `lowest`; without it, the
     whole is the cosine of the paper's section 4.1 (2e-4 to 1e-7).

@@ -18,8 +18,7 @@ from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, Network
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.text import shorten
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.ema import WeightAverage
-from drcnet_cli.train.muon import Muon
+from drcnet_cli.train.optim import Muon, WeightAverage
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
     Progress,

@@ -115,7 +115,7 @@ def load_state(path: Path) -> State:
 
 
 def not_a_state(path: Path, reason: str) -> CheckpointFormatError:
-    """Give (not raise) the error for a file that no run can go on from."""
+    """Return (not raise) the error for a file that no run can go on from."""
     previous = path.with_name(PREVIOUS_NAME)
     return CheckpointFormatError(
         f"{path} is not a whole training state ({reason}).",
@@ -126,7 +126,7 @@ def not_a_state(path: Path, reason: str) -> CheckpointFormatError:
 
 
 def find_state(folder: Path) -> Path | None:
-    """Give the newest state file of a run's folder, if any."""
+    """Return the newest state file of a run's folder, if any."""
     for name in (STATE_NAME, PREVIOUS_NAME):
         if (folder / name).is_file():
             return folder / name

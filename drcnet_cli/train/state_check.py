@@ -15,7 +15,7 @@ from torch import Tensor
 from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.text import shorten
-from drcnet_cli.train.muon import is_matrix
+from drcnet_cli.train.optim import is_matrix
 from drcnet_cli.train.state import Progress, State
 
 _LARGEST_COUNT = 2**53

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.degrade import DEGRADATIONS, Degraded, Streaks, degrade
+from drcnet_cli.degrade import DEGRADATIONS, MARGINS, Degraded, Streaks, degrade
+from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
-from drcnet_cli.train.cache import PictureCache, find_pictures, read_rgb8
+from drcnet_cli.imageio.folder import read_rgb8
+from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import (
     Sample,
     cut,
@@ -27,13 +29,9 @@ from drcnet_cli.train.variety import cut_scaled, vary_colour
 
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
-# Pixels at the border of a crop that are degraded otherwise than inside a picture, and cut off: the
-# reach of a blur, and of a demosaicing or a JPEG block.
-_MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
-
 
 def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
-    """Give the degradation of a kind, and the margin that its results need cut off.
+    """Return the degradation of a kind, and the margin that its results need cut off.
 
     `streaks`: folder of rendered rain layers to draw from, too. Raises UsageError for an unknown
     kind or an empty folder.
@@ -42,22 +40,13 @@ def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
         raise UsageError(
             f"Unknown kind of degradation {kind!r}.", f"Use one of {', '.join(DEGRADATIONS)}"
         )
-    layers = load_streaks(streaks) if streaks else ()
-    return partial(_degrade, kind, layers), _MARGINS.get(kind, 0)
+    return partial(_degrade, kind, load_streaks(streaks)), MARGINS.get(kind, 0)
 
 
 def _degrade(
     kind: str, layers: Streaks, image: NDArray[np.float32], rng: np.random.Generator
 ) -> Degraded:
     return degrade(image, kind, rng, layers)
-
-
-def load_streaks(folder: Path) -> list[NDArray[np.uint8]]:
-    """Read all rendered rain layers below a folder: H x W, uint8; raises UsageError if none."""
-    paths = find_pictures(folder)
-    if not paths:
-        raise UsageError(f"No rendered rain layers in {folder}.", "Leave --streaks out")
-    return [np.ascontiguousarray(read_rgb8(path)[..., 0]) for path in paths]
 
 
 class SyntheticSource:
@@ -84,7 +73,7 @@ class SyntheticSource:
         self._vary = vary
 
     def sample(self, number: int, patch: int) -> Sample:
-        """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
         rng = sample_rng(self._seed, number)
         picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
         side = patch + 2 * self._margin
@@ -105,7 +94,7 @@ def degrade_crop(
 
 
 def held_pair(path: Path, name: str, degrade: Degrade, margin: int, side: int) -> Sample:
-    """Give a held picture's pair: its middle, at most side x side, with degradation fixed by name.
+    """Return a held picture's pair: its middle, at most side x side, degraded as its name decides.
 
     The run's seed plays no part, so that the scores of all runs can be compared.
     """

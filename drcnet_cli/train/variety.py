@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drcnet_cli.degrade.base import Array, chance, log_uniform
-from drcnet_cli.train.cache import Pixels
+from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.train.samples import cut
 
 # How often a crop is shrunk, and at most to what share of its size.

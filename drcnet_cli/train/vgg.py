@@ -110,7 +110,7 @@ class VGGFeatures(nn.Module):
         return self
 
     def unnormalised(self) -> "VGGFeatures":
-        """Give the same weights (shared) fed with [0, 1] images as they are: the released code's.
+        """Return the same weights (shared) fed with [0, 1] images as they are: the released code's.
 
         The stand-in's first layer belongs to its weights, so there nothing changes.
         """
@@ -121,14 +121,14 @@ class VGGFeatures(nn.Module):
         return twin
 
     def first(self, image: Tensor) -> Tensor:
-        """Give conv1_1 before its ReLU, N x 64 x H x W: affine in the image, so mixtures mix."""
+        """Return conv1_1 before its ReLU, N x 64 x H x W: affine in the image, so mixtures mix."""
         with torch.autocast(image.device.type, enabled=False):
             weight = self.conv1_1.weight
             x = self.to_input(image.to(torch.promote_types(weight.dtype, torch.float32)))
             return self.conv1_1(x.to(weight.dtype, memory_format=torch.channels_last))
 
     def levels(self, first: Tensor) -> list[Tensor]:
-        """Give the feature maps from `first`'s result: 64, 128, 256 channels at 1, 1/2, 1/4."""
+        """Return the feature maps from `first`'s result: 64, 128, 256 channels at 1, 1/2, 1/4."""
         with torch.autocast(first.device.type, enabled=False):
             relu1_1 = F.relu(first)
             x = F.max_pool2d(F.relu(self.conv1_2(relu1_1), inplace=True), 2)
@@ -209,7 +209,7 @@ def _described(value: Tensor | None) -> str:
 
 
 def _published(progress: Callable[[str], None] | None) -> Path:
-    """Give the cached convolutions of torchvision's VGG19, downloading them the first time."""
+    """Return the cached convolutions of torchvision's VGG19, downloading them the first time."""
     # The hub's client is slow to import, and only its lock is needed.
     from huggingface_hub.utils import WeakFileLock
 

@@ -90,7 +90,7 @@ def start_forked(command: list[str], environment: dict[str, str], folder: Path) 
     from PIL import Image
 
     import drcnet_cli.api
-    import drcnet_cli.cli._train_progress
+    import drcnet_cli.cli._progress
     import drcnet_cli.cli.app
     import drcnet_cli.networks.drcnet.released
     import drcnet_cli.restore.pipeline

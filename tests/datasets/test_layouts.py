@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_helpers import picture, write_picture
 
-from drcnet_cli.datasets.suite import BENCHMARKS, find_suite, pairs_suite
+from drcnet_cli.datasets.suite import TEST_SETS, find_suite, pairs_suite
 from drcnet_cli.errors import ImageError, UsageError
 
 SCENE = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"
@@ -18,7 +18,7 @@ def make(root, *names):
 
 def found(name, root):
     """Give the names of a set's cases, having checked that each input has its own target."""
-    suite = find_suite(BENCHMARKS[name], root)
+    suite = find_suite(TEST_SETS[name], root)
     for case in suite.cases:
         degraded, target = case.load()
         assert degraded.shape == target.shape == (16, 16, 3)
@@ -29,7 +29,7 @@ def found(name, root):
 @pytest.mark.parametrize("name", ["test100", "rain100h", "rain100l", "test2800", "test1200"])
 @pytest.mark.parametrize("below", ["{}", "{}/test", "test/{}", "Rain13K/test/{}", "data/test/{}"])
 def test_rain_as_mprnet_packs_it(tmp_path, name, below):
-    folder = tmp_path / below.format(BENCHMARKS[name].title)
+    folder = tmp_path / below.format(TEST_SETS[name].title)
     make(folder, "input/1.png", "input/10.png", "input/2.png")
     make(folder, "target/1.png", "target/10.png", "target/2.png")
     assert found(name, tmp_path) == ["1.png", "10.png", "2.png"]
@@ -48,12 +48,12 @@ def test_rain_as_mprnet_packs_it(tmp_path, name, below):
 )
 @pytest.mark.parametrize("name", ["rain100h", "rain100l"])
 def test_rain100_as_first_published(tmp_path, name, rainy, clean):
-    folder = tmp_path / BENCHMARKS[name].title
+    folder = tmp_path / TEST_SETS[name].title
     for number in (1, 2):
         make(folder, clean.format(number))
         write_picture(folder / rainy.format(number), number, 16, 16)
     make(folder, "rainregion-001.png", "rainstreak-001.png")
-    suite = find_suite(BENCHMARKS[name], tmp_path)
+    suite = find_suite(TEST_SETS[name], tmp_path)
     assert len(suite.cases) == 2
     for number, case in enumerate(suite.cases, 1):
         degraded, target = case.load()
@@ -64,7 +64,7 @@ def test_rain100_as_first_published(tmp_path, name, rainy, clean):
 def test_a_picture_too_many_is_left_out_and_said(tmp_path):
     names = [f"{side}/926_10.png" for side in ("input", "target")]
     make(tmp_path / "Test2800", *names, "input/926_10(1).png")
-    suite = find_suite(BENCHMARKS["test2800"], tmp_path)
+    suite = find_suite(TEST_SETS["test2800"], tmp_path)
     assert [case.name for case in suite.cases] == ["926_10.png"]
     assert any("926_10(1).png" in note for note in suite.notes)
 
@@ -80,7 +80,7 @@ def test_gopro_scenes_without_those_to_train_on(tmp_path):
         assert found("gopro", root) == names
     (tmp_path / "GOPRO_Large/test").rename(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="GoPro is not in"):
-        find_suite(BENCHMARKS["gopro"], tmp_path)
+        find_suite(TEST_SETS["gopro"], tmp_path)
 
 
 @pytest.mark.parametrize(("blur", "sharp"), [("blur", "sharp"), ("input", "target")])
@@ -111,7 +111,7 @@ def test_hide_as_first_published(tmp_path):
             "test-close-ups/1fromGOPR2.png",
             "test-long-shot/3fromGOPR3.png",
         ]
-    suite = find_suite(BENCHMARKS["hide"], tmp_path)
+    suite = find_suite(TEST_SETS["hide"], tmp_path)
     assert any("lone.png" in note for note in suite.notes)
 
 
@@ -124,10 +124,10 @@ def test_realblur_goes_by_its_test_list(tmp_path):
     (root / "RealBlur_J_train_list.txt").write_text(line.format(1))
     for place in (tmp_path, root):
         assert found("realblur-j", place) == [f"{SCENE}/scene002/blur/blur_1.png"]
-    notes = find_suite(BENCHMARKS["realblur-j"], tmp_path).notes
+    notes = find_suite(TEST_SETS["realblur-j"], tmp_path).notes
     assert any("scene009" in note for note in notes)
     with pytest.raises(UsageError, match="RealBlur-R is not in") as error:
-        find_suite(BENCHMARKS["realblur-r"], tmp_path)
+        find_suite(TEST_SETS["realblur-r"], tmp_path)
     assert "RealBlur_R_test_list.txt" in error.value.hint
 
 
@@ -156,7 +156,7 @@ def test_input_and_target(tmp_path, name, folder):
 def test_sidd_blocks_as_pictures(tmp_path):
     make(tmp_path / "SIDD", "train/input_crops/1.png", "train/gt_crops/1.png")
     with pytest.raises(UsageError, match="SIDD validation is not in"):
-        find_suite(BENCHMARKS["sidd"], tmp_path)
+        find_suite(TEST_SETS["sidd"], tmp_path)
     make(tmp_path / "SIDD", "val/input_crops/5.png", "val/gt_crops/5.png")
     assert found("sidd", tmp_path) == found("sidd", tmp_path / "SIDD/val") == ["5.png"]
 
@@ -192,7 +192,7 @@ def test_a_folder_of_the_sets_name_wins_over_pictures_that_lie_about(tmp_path):
 def test_a_pair_of_two_sizes_fails_alone_and_names_both(tmp_path):
     make(tmp_path / "PolyU", "input/1.png", "input/2.png", "target/1.png")
     write_picture(tmp_path / "PolyU/target/2.png", 0, 8, 16)
-    first, second = find_suite(BENCHMARKS["polyu"], tmp_path).cases
+    first, second = find_suite(TEST_SETS["polyu"], tmp_path).cases
     first.load()
     with pytest.raises(ImageError, match=r"input/2\.png is 16 x 16 .*target/2\.png is 16 x 8"):
         second.load()

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from training_helpers import picture, write_picture
 
-from drcnet_cli.datasets.pairs import Pair, PairSource, match_folders, match_names, plain_name
+from drcnet_cli.datasets.pairs import Pair, match_folders, match_names, plain_name
 from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.train.samples import PairSource
 
 
 def partners(degraded, clean):

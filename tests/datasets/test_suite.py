@@ -8,11 +8,11 @@ from PIL import Image
 from training_helpers import picture, write_picture
 
 from drcnet_cli.datasets.suite import (
-    BENCHMARKS,
     GROUPS,
+    TEST_SETS,
     available,
-    benchmarks_named,
     find_suite,
+    sets_named,
 )
 from drcnet_cli.degrade.folder import make_pairs
 from drcnet_cli.errors import ImageError, UsageError
@@ -22,7 +22,7 @@ BLOCKS = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 8, 8, 3), dtype=np.
 
 
 def test_published_numbers():
-    counts = {name: benchmark.count for name, benchmark in BENCHMARKS.items()}
+    counts = {name: benchmark.count for name, benchmark in TEST_SETS.items()}
     assert counts.pop("kodak24-blur") == 24
     noise = {"cbsd68": 68, "kodak24": 24, "mcmaster": 18, "urban100": 100}
     assert counts == {
@@ -46,62 +46,62 @@ def test_published_numbers():
 
 
 def test_the_table_is_consistent():
-    for name, benchmark in BENCHMARKS.items():
+    for name, benchmark in TEST_SETS.items():
         assert name == benchmark.name == name.lower()
         assert benchmark.task in TASKS
         assert "DIR/" in benchmark.where
         assert benchmark.where.endswith(".")
         assert name.endswith(f"-{benchmark.sigma}") == (benchmark.sigma is not None)
-    assert not set(GROUPS) & set(BENCHMARKS)
+    assert not set(GROUPS) & set(TEST_SETS)
 
 
 def test_protocols():
-    assert {BENCHMARKS[name].protocol.psnr_channel for name in GROUPS["rain"]} == {"y"}
-    assert {BENCHMARKS[name].protocol.aligned for name in GROUPS["realblur"]} == {True}
-    assert not BENCHMARKS["sidd"].protocol.rounded
-    assert BENCHMARKS["gopro"].protocol.ssim_variant == "3d"
+    assert {TEST_SETS[name].protocol.psnr_channel for name in GROUPS["rain"]} == {"y"}
+    assert {TEST_SETS[name].protocol.aligned for name in GROUPS["realblur"]} == {True}
+    assert not TEST_SETS["sidd"].protocol.rounded
+    assert TEST_SETS["gopro"].protocol.ssim_variant == "3d"
 
 
 @pytest.mark.parametrize("name", ["gopro", "GoPro", "realblur_J", "Rain100L", "CBSD68-25"])
 def test_names_in_any_spelling(name):
-    (benchmark,) = benchmarks_named(name)
+    (benchmark,) = sets_named(name)
     assert benchmark.name == name.lower().replace("_", "-")
 
 
 def test_groups():
-    assert [b.name for b in benchmarks_named("rain")] == list(GROUPS["rain"])
-    assert [b.sigma for b in benchmarks_named("CBSD68")] == [15, 25, 50]
-    assert len(benchmarks_named("realblur")) == 2
+    assert [b.name for b in sets_named("rain")] == list(GROUPS["rain"])
+    assert [b.sigma for b in sets_named("CBSD68")] == [15, 25, 50]
+    assert len(sets_named("realblur")) == 2
     with pytest.raises(UsageError, match="'gopo'") as error:
-        benchmarks_named("gopo")
-    for name in (*BENCHMARKS, *GROUPS):
+        sets_named("gopo")
+    for name in (*TEST_SETS, *GROUPS):
         assert name in error.value.hint
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", TEST_SETS)
 def test_a_missing_set_says_where_to_get_it_and_where_it_should_be(tmp_path, name):
     (tmp_path / "unrelated").mkdir()
     for root in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UsageError) as error:
-            find_suite(BENCHMARKS[name], root)
+            find_suite(TEST_SETS[name], root)
         assert str(root) in error.value.message
-        assert BENCHMARKS[name].where in error.value.hint
+        assert TEST_SETS[name].where in error.value.hint
     assert available(tmp_path) == available(tmp_path / "absent") == ()
 
 
 def test_another_number_of_pictures_is_said(tmp_path):
     for number in range(24):
         write_picture(tmp_path / "Kodak24" / f"{number}.png", number, 8, 8)
-    assert find_suite(BENCHMARKS["kodak24-15"], tmp_path).notes == ()
+    assert find_suite(TEST_SETS["kodak24-15"], tmp_path).notes == ()
     write_picture(tmp_path / "Kodak24" / "x.png", 0, 8, 8)
-    (note,) = find_suite(BENCHMARKS["kodak24-15"], tmp_path).notes
+    (note,) = find_suite(TEST_SETS["kodak24-15"], tmp_path).notes
     assert "has 24 pictures as published; here are 25" in note
 
 
 def test_the_noise_is_that_of_its_seed_and_the_pictures_place(tmp_path):
     for number, name in enumerate(("1.png", "10.png", "2.png")):
         write_picture(tmp_path / "McMaster" / name, number, 16, 16)
-    suite = find_suite(BENCHMARKS["mcmaster-50"], tmp_path, seed=7)
+    suite = find_suite(TEST_SETS["mcmaster-50"], tmp_path, seed=7)
     for index, case in enumerate(suite.cases):
         degraded, target = case.load()
         noise = np.random.default_rng((7, index)).normal(0, 50, target.shape)
@@ -109,7 +109,7 @@ def test_the_noise_is_that_of_its_seed_and_the_pictures_place(tmp_path):
         assert np.array_equal(degraded, ((target + noise) / 255).astype(np.float32))
         assert degraded.dtype == np.float32
         assert degraded.max() > 1 or degraded.min() < 0  # not clipped
-    again = find_suite(BENCHMARKS["mcmaster-50"], tmp_path, seed=8)
+    again = find_suite(TEST_SETS["mcmaster-50"], tmp_path, seed=8)
     assert not np.array_equal(again.cases[0].load()[0], suite.cases[0].load()[0])
 
 
@@ -119,21 +119,21 @@ def test_sidds_validation_blocks(tmp_path, write, folder):
     place = tmp_path / folder
     write(place / "ValidationNoisyBlocksSrgb.mat", ValidationNoisyBlocksSrgb=BLOCKS[0])
     with pytest.raises(UsageError, match="clean blocks"):
-        find_suite(BENCHMARKS["sidd"], tmp_path)
+        find_suite(TEST_SETS["sidd"], tmp_path)
     write(place / "ValidationGtBlocksSrgb.mat", ValidationGtBlocksSrgb=BLOCKS[1])
-    suite = find_suite(BENCHMARKS["sidd"], tmp_path)
+    suite = find_suite(TEST_SETS["sidd"], tmp_path)
     names = [case.name for case in suite.cases]
     assert names == ["0001-01", "0001-02", "0001-03", "0002-01", "0002-02", "0002-03"]
     degraded, target = suite.cases[4].load()
     assert np.array_equal(degraded, BLOCKS[0, 1, 1])
     assert np.array_equal(target, BLOCKS[1, 1, 1])
-    assert BENCHMARKS["sidd"] in available(tmp_path)
+    assert TEST_SETS["sidd"] in available(tmp_path)
 
 
 @pytest.mark.parametrize("write", [write_mat5, write_mat73])
 def test_sidds_benchmark_blocks_have_no_targets(tmp_path, write):
     write(tmp_path / "SIDD/BenchmarkNoisyBlocksSrgb.mat", BenchmarkNoisyBlocksSrgb=BLOCKS[0])
-    suite = find_suite(BENCHMARKS["sidd-benchmark"], tmp_path)
+    suite = find_suite(TEST_SETS["sidd-benchmark"], tmp_path)
     degraded, target = suite.cases[5].load()
     assert np.array_equal(degraded, BLOCKS[0, 1, 2])
     assert target is None
@@ -144,13 +144,13 @@ def test_blocks_of_two_numbers_are_no_pairs(tmp_path):
     write_mat5(tmp_path / "ValidationNoisyBlocksSrgb.mat", ValidationNoisyBlocksSrgb=BLOCKS[0])
     write_mat5(tmp_path / "ValidationGtBlocksSrgb.mat", ValidationGtBlocksSrgb=BLOCKS[1][:1])
     with pytest.raises(UsageError, match="different numbers"):
-        find_suite(BENCHMARKS["sidd"], tmp_path)
+        find_suite(TEST_SETS["sidd"], tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["DND", "dnd_2017", ""])
 def test_dnds_boxes(tmp_path, folder):
     pixels = write_dnd(tmp_path / folder, images=2, boxes=3, side=8)
-    suite = find_suite(BENCHMARKS["dnd"], tmp_path)
+    suite = find_suite(TEST_SETS["dnd"], tmp_path)
     names = [f"000{image}_0{box}" for image in (1, 2) for box in (1, 2, 3)]
     assert [case.name for case in suite.cases] == names
     degraded, target = suite.cases[5].load()
@@ -173,7 +173,7 @@ def test_boxes_that_are_none(tmp_path, boxes):
         file["#refs#/0"] = np.array(boxes).T
         file["info/boundingboxes"][0, 0] = file["#refs#/0"].ref
     with pytest.raises(ImageError, match=r"info\.mat is damaged"):
-        find_suite(BENCHMARKS["dnd"], tmp_path)
+        find_suite(TEST_SETS["dnd"], tmp_path)
 
 
 def test_available_goes_by_names(tmp_path):
@@ -193,11 +193,11 @@ def test_blurred_pictures_are_those_of_the_degrade_command(tmp_path):
         pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     make_pairs(folder, tmp_path / "pairs", "blur", seed=5)
-    suite = find_suite(BENCHMARKS["kodak24-blur"], tmp_path, seed=5)
+    suite = find_suite(TEST_SETS["kodak24-blur"], tmp_path, seed=5)
     assert [case.name for case in suite.cases] == ["kodim01.png", "kodim02.png"]
     for case in suite.cases:
         for side, pixels in zip(("lq", "gt"), case.load(), strict=True):
             written = np.asarray(Image.open(tmp_path / "pairs" / side / case.name))
             assert np.array_equal(pixels, written)
-    other = find_suite(BENCHMARKS["kodak24-blur"], tmp_path, seed=6)
+    other = find_suite(TEST_SETS["kodak24-blur"], tmp_path, seed=6)
     assert not np.array_equal(other.cases[0].load()[0], suite.cases[0].load()[0])

@@ -1,7 +1,7 @@
 import pytest
 from training_helpers import write_picture
 
-from drcnet_cli.datasets.training import DATASETS, find_dataset
+from drcnet_cli.datasets.training import TRAINING_SETS, find_dataset
 from drcnet_cli.errors import UsageError
 from drcnet_cli.train.config import DATASET_TASKS
 
@@ -12,11 +12,11 @@ def make(root, *names):
 
 
 def test_the_flags_table_of_data_sets_is_this_one():
-    assert {name: dataset.task for name, dataset in DATASETS.items()} == DATASET_TASKS
+    assert {name: dataset.task for name, dataset in TRAINING_SETS.items()} == DATASET_TASKS
 
 
 def test_published_numbers():
-    counts = {name: dataset.pairs for name, dataset in DATASETS.items()}
+    counts = {name: dataset.count for name, dataset in TRAINING_SETS.items()}
     assert counts == {"rain13k": 13712, "sidd": 320, "gopro": 2103, "realblur": 3758}
 
 
@@ -93,17 +93,17 @@ def test_realblur_goes_by_its_list(tmp_path):
     assert any("scene009" in note for note in notes)
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", TRAINING_SETS)
 def test_a_missing_data_set_says_where_to_get_it(tmp_path, name):
     with pytest.raises(UsageError) as error:
         find_dataset(name, tmp_path)
-    assert DATASETS[name].title in error.value.message
-    assert DATASETS[name].where in error.value.hint
+    assert TRAINING_SETS[name].title in error.value.message
+    assert TRAINING_SETS[name].where in error.value.hint
     assert "--data-root" in error.value.hint
 
 
 def test_the_test_set_is_never_taken_for_the_training_set(tmp_path):
     make(tmp_path, "test/input/1.png", "test/target/1.png")
-    for name in DATASETS:
+    for name in TRAINING_SETS:
         with pytest.raises(UsageError, match="is not in"):
             find_dataset(name, tmp_path)

@@ -9,15 +9,16 @@ from drcnet_cli.degrade import degrade
 from drcnet_cli.degrade.base import display_curve, look_up
 from drcnet_cli.degrade.blur import (
     BlurParams,
+    Shake,
     add_blur,
     average_over,
     brighten_lights,
     disc_kernel,
     draw_mask,
+    draw_shake,
     motion,
 )
-from drcnet_cli.degrade.scene import draw_scene
-from drcnet_cli.degrade.shake import Shake, draw_shake
+from drcnet_cli.degrade.preview import draw_scene
 
 QUIET = {"shot": (1e-12, 1e-12), "read": (1e-14, 1e-14), "highlight_share": 0}
 

@@ -12,12 +12,13 @@ from drcnet_cli.degrade.base import Curve, display_curve, jpeg, look_up
 from drcnet_cli.degrade.camera import (
     CameraParams,
     add_camera_noise,
+    demosaic,
     draw_sensor,
+    sample_mosaic,
     sensor_noise,
 )
-from drcnet_cli.degrade.mosaic import demosaic, sample_mosaic
 from drcnet_cli.degrade.noise import GaussianParams, NoiseParams, add_gaussian_noise, add_noise
-from drcnet_cli.degrade.scene import draw_scene
+from drcnet_cli.degrade.preview import draw_scene
 
 PLAIN = CameraParams(soften_share=0, zoom_share=0, smooth_share=0, jpeg_share=0)
 

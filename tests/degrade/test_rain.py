@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drcnet_cli.degrade.preview import draw_scene
 from drcnet_cli.degrade.rain import (
     HEAVY,
     LIGHT,
@@ -18,7 +19,6 @@ from drcnet_cli.degrade.rain import (
     blend,
     rain_layer,
 )
-from drcnet_cli.degrade.scene import draw_scene
 from drcnet_cli.degrade.streaks import (
     DropParams,
     curtain_layer,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drcnet_cli.datasets.case import Protocol
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.align import align, aligned_scores
 from drcnet_cli.metrics import psnr
+from drcnet_cli.tasks import Protocol
 
 PROTOCOL = Protocol(aligned=True)
 

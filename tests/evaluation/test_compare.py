@@ -21,9 +21,10 @@ from drcnet_cli.evaluation.compare import (
     score_entries,
     score_entry,
 )
+from drcnet_cli.evaluation.pages import compared_blocks, compared_subtitle, compared_table
 from drcnet_cli.metrics import psnr, ssim
 from drcnet_cli.report.blocks import Comparison, Facts, Histogram, Table
-from drcnet_cli.report.compare_page import choose_evenly, page_blocks, page_subtitle, score_table
+from drcnet_cli.report.pages import choose_evenly
 
 LABELS = ("A", "B", "T")
 
@@ -154,7 +155,7 @@ def test_what_is_shown_is_chosen_evenly_from_end_to_end(count, wanted):
 
 def test_the_table_has_a_row_for_each_picture_and_one_for_the_mean(folders):
     scores, _ = score_entries(match_entries(*folders, LABELS).entries)
-    table = score_table(scores, LABELS)
+    table = compared_table(scores, LABELS)
     assert table.header == ["Picture", "A PSNR", "A SSIM", "B PSNR", "B SSIM", "Gain"]
     assert [row[0] for row in table.rows] == ["one.png", "sub/three.png", "two.png", "Mean of 3"]
     assert list(table.highlighted) == [3]
@@ -176,7 +177,7 @@ def test_the_record_holds_everything_in_json_types(folders):
 def test_the_page_reads_pictures_one_by_one_and_survives_their_loss(folders):
     matches = match_entries(*folders, LABELS)
     scores, _ = score_entries(matches.entries)
-    blocks = page_blocks(scores, LABELS, folders, matches.notes(), shown=3)
+    blocks = compared_blocks(scores, LABELS, folders, matches.notes(), shown=3)
     first = next(blocks)
     assert isinstance(first, Comparison)
     assert np.array_equal(first.before, photograph(seed=0))
@@ -191,7 +192,9 @@ def test_the_page_reads_pictures_one_by_one_and_survives_their_loss(folders):
 
 
 def test_the_subtitle_says_how_much_is_shown():
-    assert page_subtitle([None] * 30, LABELS, False, 12) == (
+    assert compared_subtitle([None] * 30, LABELS, False, 12) == (
         "30 pictures, scored against T; 12 of them, evenly chosen, under sliders."
     )
-    assert page_subtitle([None], "AB", True, 1) == "1 picture; what was left out is listed below."
+    assert (
+        compared_subtitle([None], "AB", True, 1) == "1 picture; what was left out is listed below."
+    )

@@ -1,14 +1,21 @@
 """Scoring a suite: order, failures, protocols, several processes."""
 
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
 
 from drcnet_cli import metrics
-from drcnet_cli.datasets.case import Case, Protocol, Suite
-from drcnet_cli.errors import ImageError, NonFiniteError
+from drcnet_cli.datasets.layouts import Case
+from drcnet_cli.datasets.suite import Suite
+from drcnet_cli.errors import ImageError, NonFiniteError, UsageError
 from drcnet_cli.evaluation.processes import Processes, join_processes
-from drcnet_cli.evaluation.score import score_suite, to_bytes
+from drcnet_cli.evaluation.score import load_lpips, score_suite
+from drcnet_cli.imageio.pixels import to_uint8
+from drcnet_cli.tasks import Protocol
 
 
 class Brighten:
@@ -79,7 +86,7 @@ def test_noise_beyond_the_range_reaches_the_network_but_not_the_score():
     suite = Suite((Case("a", lambda: (noisy, target)),), "")
     scores, _ = score_suite(suite, restorer, Protocol())
     assert restorer.given[0].max() == np.float32(1.2)
-    assert scores[0].input_psnr == metrics.psnr(to_bytes(noisy), target)
+    assert scores[0].input_psnr == metrics.psnr(to_uint8(noisy), target)
 
 
 def test_failures_are_told_and_the_others_scored():
@@ -123,3 +130,32 @@ def test_one_process_needs_no_launcher(monkeypatch):
     assert join_processes("cpu") == Processes()
     assert Processes().gather([1]) == [1]
     assert Processes(1, 2, 1).device("cpu") == "cpu"
+
+
+def test_pictures_are_given_in_the_range_that_the_package_wants(monkeypatch):
+    made = []
+
+    class Lpips(torch.nn.Module):
+        def __init__(self, **options):
+            super().__init__()
+            made.append(options)
+
+        def forward(self, first, second):
+            assert first.shape == (1, 3, 4, 5)
+            assert (float(first.min()), float(first.max())) == (-1.0, 1.0)
+            return (first - second).abs().mean().reshape(1, 1, 1, 1)
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=Lpips))
+    distance = load_lpips(torch.device("cpu"))
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[0, 0] = 255
+    assert distance(image, image) == 0
+    assert distance(image, 255 - image) == pytest.approx(2)
+    assert made == [{"net": "alex", "verbose": False}]
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(UsageError, match="lpips") as caught:
+        load_lpips(torch.device("cpu"))
+    assert "pip install" in caught.value.hint

@@ -9,7 +9,7 @@ import pytest
 from matlab_files import write_dnd, write_mat73
 from scipy.io import loadmat
 
-from drcnet_cli.datasets.suite import BENCHMARKS, find_suite
+from drcnet_cli.datasets.suite import TEST_SETS, find_suite
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.evaluation.submission import write_bundle
 
@@ -19,15 +19,15 @@ BLOCKS = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6, 3), dtype=np.uin
 @pytest.fixture
 def sidd(tmp_path):
     write_mat73(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", BenchmarkNoisyBlocksSrgb=BLOCKS)
-    return find_suite(BENCHMARKS["sidd-benchmark"], tmp_path)
+    return find_suite(TEST_SETS["sidd-benchmark"], tmp_path)
 
 
 def test_dnds_bundle(tmp_path):
     pixels = write_dnd(tmp_path, images=2, boxes=3, side=8)
-    suite = find_suite(BENCHMARKS["dnd"], tmp_path)
+    suite = find_suite(TEST_SETS["dnd"], tmp_path)
     steps = []
     folder = write_bundle(
-        BENCHMARKS["dnd"],
+        TEST_SETS["dnd"],
         suite,
         lambda noisy: noisy * 2 - 0.5,
         tmp_path / "new/bundle",
@@ -46,7 +46,7 @@ def test_dnds_bundle(tmp_path):
 
 def test_sidds_blocks_in_both_forms(tmp_path, sidd):
     folder = write_bundle(
-        BENCHMARKS["sidd-benchmark"], sidd, lambda noisy: 255 - noisy, tmp_path / "out"
+        TEST_SETS["sidd-benchmark"], sidd, lambda noisy: 255 - noisy, tmp_path / "out"
     )
     assert {path.name for path in folder.iterdir()} == {"SubmitSrgb.mat", "SubmitSrgb.csv"}
     content = loadmat(folder / "SubmitSrgb.mat")
@@ -66,7 +66,7 @@ def test_sidds_blocks_in_both_forms(tmp_path, sidd):
 
 def test_float_results_are_rounded(tmp_path, sidd):
     restore = lambda noisy: noisy.astype(np.float32) / 255 + np.float32(0.6 / 255)  # noqa: E731
-    folder = write_bundle(BENCHMARKS["sidd-benchmark"], sidd, restore, tmp_path / "out")
+    folder = write_bundle(TEST_SETS["sidd-benchmark"], sidd, restore, tmp_path / "out")
     blocks = loadmat(folder / "SubmitSrgb.mat")["DenoisedBlocksSrgb"]
     assert np.array_equal(blocks[0, 0], np.minimum(BLOCKS[0, 0], 254) + 1)
 
@@ -76,18 +76,18 @@ def test_nothing_half_written_is_left(tmp_path, sidd):
         raise ImageError("broken")
 
     with pytest.raises(ImageError):
-        write_bundle(BENCHMARKS["sidd-benchmark"], sidd, restore, tmp_path / "out")
+        write_bundle(TEST_SETS["sidd-benchmark"], sidd, restore, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_other_sets_take_no_submissions(tmp_path, sidd):
     with pytest.raises(UsageError, match="GoPro has public targets"):
-        write_bundle(BENCHMARKS["gopro"], sidd, lambda noisy: noisy, tmp_path / "out")
+        write_bundle(TEST_SETS["gopro"], sidd, lambda noisy: noisy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_scipy_is_asked_for_before_anything_is_restored(tmp_path, sidd, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(UsageError) as error:
-        write_bundle(BENCHMARKS["sidd-benchmark"], sidd, pytest.fail, tmp_path / "out")
+        write_bundle(TEST_SETS["sidd-benchmark"], sidd, pytest.fail, tmp_path / "out")
     assert error.value.hint == "pip install 'drcnet[eval]'"

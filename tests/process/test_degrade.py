@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from drcnet_cli.cli.degrade import choose_kind, degrade
 from drcnet_cli.degrade import folder
 from drcnet_cli.degrade.folder import make_pairs
-from drcnet_cli.degrade.preview import contact_sheet, drawn_scenes
-from drcnet_cli.degrade.scene import draw_scene
+from drcnet_cli.degrade.preview import contact_sheet, draw_scene, drawn_scenes
 from drcnet_cli.errors import StorageError, UsageError
 
 app = typer.Typer()

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.io import loadmat
 
 import drcnet_cli
+from drcnet_cli.evaluation.tables import BEGIN, END
 from drcnet_cli.metrics import psnr
-from drcnet_cli.report.marked import BEGIN, END
 
 
 def write_pairs(folder, count, suffix=".png"):

@@ -5,7 +5,8 @@ import pytest
 from browser import CHROMIUM, DRIVER, MISSING, Browser, browsing
 from conftest import photograph
 
-from drcnet_cli.report.page import Comparison, Facts, Histogram, Section, Table, write_page
+from drcnet_cli.report.blocks import Comparison, Facts, Histogram, Section, Table
+from drcnet_cli.report.html import write_page
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
 

@@ -8,7 +8,7 @@ from training_helpers import photographs, picture, write_picture
 
 from drcnet_cli.datasets.pairs import match_folders
 from drcnet_cli.errors import DrcnetError, UsageError
-from drcnet_cli.train.cache import read_rgb8
+from drcnet_cli.imageio.folder import read_rgb8
 from drcnet_cli.train.crops import CropPlan, cut_picture, prepare_folder, starts
 
 
@@ -46,7 +46,7 @@ def test_a_folder_is_cut_and_its_tree_mirrored(tmp_path):
         tmp_path / "in",
         tmp_path / "out",
         CropPlan(32, 24, least=0),
-        on_picture=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: seen.append((done, total)),
     )
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in result_files(tmp_path))
     assert names == [f"a/b_c00{n}.png" for n in range(1, 5)]
@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_not_begun(tmp_path, monkeyp
         time.sleep(0.05)  # as a disk does: the first failure is seen while others are at work
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("drcnet_cli.train.crops.Image.Image.save", lambda *_, **__: full(_, __))
+    monkeypatch.setattr("drcnet_cli.imageio.folder.Image.Image.save", lambda *_, **__: full(_, __))
     with pytest.raises(DrcnetError, match="cannot be written: No space left") as error:
         prepare_folder(tmp_path / "in", tmp_path / "out", CropPlan(16, 16))
     assert "--overwrite" in error.value.hint

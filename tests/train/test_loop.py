@@ -9,9 +9,9 @@ from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
-from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.loop import Training, train
 from drcnet_cli.train.objective import TwoStageObjective
+from drcnet_cli.train.optim import WeightAverage
 
 
 class Ear:

@@ -7,9 +7,10 @@ from training_helpers import photographs, picture, write_picture
 
 from drcnet_cli.degrade import DEGRADATIONS
 from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.imageio.folder import find_pictures, read_rgb8
 from drcnet_cli.train.batches import load_batches, requests
-from drcnet_cli.train.cache import PictureCache, find_pictures, read_rgb8
-from drcnet_cli.train.holdout import hold_out
+from drcnet_cli.train.cache import PictureCache
+from drcnet_cli.train.data import hold_out
 from drcnet_cli.train.samples import cut, middle, picture_number, sample_rng, turn
 from drcnet_cli.train.synthetic import SyntheticSource, degradation, held_pair
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from training_helpers import photographs, tiny
 
+from drcnet_cli.train.process import Threads, fastest_threads
 from drcnet_cli.train.setup import open_run
-from drcnet_cli.train.threads import Threads, fastest_threads
 
 
 class Work:
@@ -49,7 +49,7 @@ def test_fewer_threads_are_taken_while_they_are_faster(seconds, best):
 
 def test_fitting_leaves_no_gradient_and_the_number_is_put_back(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("drcnet_cli.train.threads.fastest_threads", one_thread)
+    monkeypatch.setattr("drcnet_cli.train.process.fastest_threads", one_thread)
     parts = open_run(tiny(photographs(tmp_path / "clean"), tmp_path / "run", steps=1))
     torch.set_num_threads(2)
     before = {name: value.clone() for name, value in parts.network.state_dict().items()}
@@ -68,7 +68,7 @@ def one_thread(work, most):
 
 def test_a_number_given_by_the_environment_stands(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setattr("drcnet_cli.train.threads.fastest_threads", one_thread)
+    monkeypatch.setattr("drcnet_cli.train.process.fastest_threads", one_thread)
     parts = open_run(tiny(photographs(tmp_path / "clean"), tmp_path / "run", steps=1))
     torch.set_num_threads(2)
     with Threads() as threads:

@@ -11,7 +11,7 @@ from conftest import photograph
 
 from drcnet_cli.errors import ReportError, UsageError
 from drcnet_cli.report.blocks import Comparison, Facts, Histogram, Section, Table
-from drcnet_cli.report.page import check_page_path, render_page, write_page
+from drcnet_cli.report.html import check_page_path, render_page, write_page
 
 HOSTILE = "\"><script>alert(1)</script>\n'&amp;<!-- blocks --> $title \u202e\udcff\x1b.png"
 EMPTY = {"meta", "link", "img"}

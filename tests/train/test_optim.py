@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from drcnet_cli.train.muon import Muon, orthogonal
+from drcnet_cli.train.optim import Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 144), (2, 64, 8)])

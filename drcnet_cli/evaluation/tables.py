@@ -5,18 +5,21 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from drcnet_cli.datasets.case import Protocol
 from drcnet_cli.datasets.suite import GROUPS
 from drcnet_cli.evaluation.published import PublishedScore, paper_score, published_for, remark
 from drcnet_cli.evaluation.results import (
     Evaluation,
     ImageScore,
     dssim_reduction,
+    grouped,
     rmse_reduction,
 )
-from drcnet_cli.evaluation.session import grouped
+from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.report.blocks import Table
+from drcnet_cli.tasks import Protocol
 
 _CHANNELS = {"rgb": "RGB", "y": "Y", "y8": "Y rounded"}
 NO_VALUE = "-"
@@ -34,7 +37,7 @@ class Row:
     ours: bool = False
 
     def cells(self) -> tuple[str, ...]:
-        """Give the row as text."""
+        """Return the row as text."""
         return (
             self.method,
             _number(self.psnr, ".2f"),
@@ -45,46 +48,61 @@ class Row:
         )
 
 
+# What `drcnet eval --markdown` writes between, in a page that is otherwise written by hand.
+BEGIN, END = "<!-- drcnet eval: begin -->", "<!-- drcnet eval: end -->"
 HEADER = ("method", "PSNR", "SSIM", "RMSE less", "DSSIM less", "source")
 HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below this row's."
 
 
 def rows(evaluation: Evaluation) -> list[Row]:
-    """Give the input, the published results where they may be compared, and ours at the end."""
-    before = evaluation.mean("input_psnr"), evaluation.mean("input_ssim")
-    ours = evaluation.mean("psnr"), evaluation.mean("ssim")
+    """Return the input, the published results where they may be compared, and ours at the end."""
     published = published_for(evaluation.benchmark) if evaluation.complete else ()
-    return _beside(before, ours, published, evaluation.setting.checkpoint)
+    return _beside([evaluation], published)
 
 
 def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Row]]]:
-    """Give the mean of each group of data sets that is published, for checkpoints that have all."""
-    for checkpoint, measured in grouped(evaluations):
+    """Return each group's mean, where that is published too, for checkpoints that have all sets."""
+    for _, measured in grouped(evaluations):
         whole = {item.benchmark: item for item in measured if item.complete}
-        for group in GROUPS:
+        for group, members in GROUPS.items():
             published = published_for(f"{group}-average")
-            if not published or not set(GROUPS[group]) <= set(whole):
-                continue
-            items = [whole[name] for name in GROUPS[group]]
-
-            def mean(field: str, items: Sequence[Evaluation] = items) -> float:
-                return math.fsum(item.mean(field) for item in items) / len(items)
-
-            before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
-            title = f"Average of {', '.join(item.title for item in items)}"
-            yield title, _beside(before, ours, published, checkpoint)
+            if published and set(members) <= set(whole):
+                items = [whole[name] for name in members]
+                title = f"Average of {', '.join(item.title for item in items)}"
+                yield title, _beside(items, published)
 
 
-def _beside(
-    before: tuple[float, float],
-    ours: tuple[float, float],
-    published: Sequence[PublishedScore],
-    checkpoint: str,
-) -> list[Row]:
+def score_table(evaluation: Evaluation, title: str) -> Table:
+    """Lay out an evaluation's rows, ours highlighted."""
+    return _lay_out(title, rows(evaluation))
+
+
+def average_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
+    """Lay out the averages of `average_rows`, a table each."""
+    return [_lay_out(title, averaged) for title, averaged in average_rows(evaluations)]
+
+
+def overview_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Lay out one row for each data set and checkpoint."""
+    return Table("All data sets", OVERVIEW, overview(evaluations))
+
+
+def _lay_out(title: str, shown: Sequence[Row]) -> Table:
+    ours = [index for index, row in enumerate(shown) if row.ours]
+    return Table(title, HEADER, [row.cells() for row in shown], HEADER_NOTE, highlighted=ours)
+
+
+def _beside(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -> list[Row]:
+    """Average data sets measured with one checkpoint, and put what is published between."""
+
+    def mean(field: str) -> float:
+        return math.fsum(item.mean(field) for item in items) / len(items)
+
+    before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
     return [
         Row("input", *before, fewer=_fewer(ours, before)),
         *(_published(score, *ours) for score in published),
-        Row(checkpoint, *ours, source="this run", ours=True),
+        Row(items[0].setting.checkpoint, *ours, source="this run", ours=True),
     ]
 
 
@@ -148,7 +166,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Give everything that the scores depend on."""
+    """Return everything that the scores depend on."""
     setting = evaluation.setting
     megapixels = sum(image.width * image.height for image in evaluation.images) / 1e6
     seconds = math.fsum(image.seconds for image in evaluation.images)
@@ -177,7 +195,7 @@ def to_csv(evaluations: Iterable[Evaluation]) -> str:
 
 
 def to_record(evaluation: Evaluation) -> dict[str, Any]:
-    """Give an evaluation and the published results beside it in JSON types."""
+    """Return an evaluation and the published results beside it in JSON types."""
     published = [
         {"method": score.method, "year": score.year, "psnr": score.psnr, "ssim": score.ssim}
         for score in published_for(evaluation.benchmark)
@@ -185,23 +203,8 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
     return {**evaluation.record(), "published": published if evaluation.complete else []}
 
 
-def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
-    """Write a table of all data sets, then each one beside the published results."""
-    parts = ["# Scores", overview_markdown(evaluations, command)]
-    for evaluation in evaluations:
-        lines = [f"## {heading(evaluation)}", ""]
-        lines += _table(HEADER, [row.cells() for row in rows(evaluation)])
-        lines += ["", *(f"{remark}\n" for remark in remarks(evaluation))]
-        lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
-        parts.append("\n".join(lines))
-    for title, averaged in average_rows(evaluations):
-        lines = [f"## {title}", "", *_table(HEADER, [row.cells() for row in averaged])]
-        parts.append("\n".join(lines))
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
 def overview(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
-    """Give a row for each data set and checkpoint, the paper's own result at the end."""
+    """Write a row for each data set and checkpoint, the paper's own result at the end."""
     return [
         (
             evaluation.title,
@@ -227,17 +230,45 @@ def _paper(evaluation: Evaluation) -> str:
     return f"{_number(score.psnr, '.2f')} / {_number(score.ssim, '.3f')}"
 
 
+def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
+    """Write a table of all data sets, then each one beside the published results."""
+    parts = ["# Scores", overview_markdown(evaluations, command)]
+    for evaluation in evaluations:
+        lines = [_markdown(score_table(evaluation, heading(evaluation))), ""]
+        lines += [f"{remark}\n" for remark in remarks(evaluation)]
+        lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
+        parts.append("\n".join(lines))
+    parts += map(_markdown, average_tables(evaluations))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
 def overview_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     """Write the table of all data sets, and the command that made it."""
-    lines = [*_table(OVERVIEW, overview(evaluations)), "", f"Measured by `{command}`.", ""]
-    return "\n".join(lines)
+    _, _, lines = _markdown(overview_table(evaluations)).partition("\n\n")
+    return f"{lines}\n\nMeasured by `{command}`.\n"
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+def _markdown(table: Table) -> str:
+    """Write a heading and a table."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return [line(header), "|" + "---|" * len(header), *map(line, lines)]
+    rule = "|" + "---|" * len(table.header)
+    return "\n".join((f"## {table.title}", "", line(table.header), rule, *map(line, table.rows)))
+
+
+def write_marked(path: Path, part: str, page: str) -> None:
+    """Write `part` between the marks in the file; where it has none, `page` as the whole file.
+
+    Raises OSError naming the file.
+    """
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    head, begin, rest = before.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    whole = f"{head}{begin}\n{part}{end}{tail}" if begin and end else page
+    with atomic_write(path) as temporary:
+        temporary.write_text(whole, encoding="utf-8")
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -5,14 +5,13 @@ import io
 
 import numpy as np
 import pytest
-from conftest import photograph, save_photograph
+from conftest import photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image, ImageCms, features
+from PIL import Image, features
 
-from drcnet_cli.errors import ImageError
-from drcnet_cli.report.pictures import (
+from drcnet_cli.report.viewer import (
     ErrorMap,
     data_uri,
     error_colours,
@@ -20,7 +19,6 @@ from drcnet_cli.report.pictures import (
     fit,
     map_errors,
     most_different,
-    read_for_display,
 )
 
 
@@ -113,43 +111,3 @@ def test_the_window_is_found_in_large_pictures_too():
     assert (rows.stop - rows.start, columns.stop - columns.start) == (200, 300)
     assert rows.start <= 600 and rows.stop >= 650 and rows.stop <= 1000
     assert columns.start <= 5900 and columns.stop >= 5960 and columns.stop <= 6001
-
-
-def test_pictures_are_read_upright_in_8_bits_and_three_channels(tmp_path):
-    deep = (photograph(6, 9)[..., 0].astype(np.uint16)) * 257
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert np.array_equal(
-        read_for_display(tmp_path / "deep.png"), np.repeat(deep[..., None] // 257, 3, axis=2)
-    )
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(photograph(6, 9)).save(tmp_path / "turned.png", exif=exif)
-    assert read_for_display(tmp_path / "turned.png").shape == (9, 6, 3)
-
-
-def test_colour_profiles_are_followed_but_srgb_changes_nothing(tmp_path):
-    pixels = photograph(8, 8)
-    image = Image.fromarray(pixels)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image.save(tmp_path / "srgb.png", icc_profile=srgb)
-    assert np.array_equal(read_for_display(tmp_path / "srgb.png"), pixels)
-    image.save(tmp_path / "damaged.png", icc_profile=b"no profile at all")
-    assert np.array_equal(read_for_display(tmp_path / "damaged.png"), pixels)
-    image.save(tmp_path / "other.png", icc_profile=_swap_primaries(srgb))
-    shown = read_for_display(tmp_path / "other.png")
-    assert np.abs(shown.astype(int) - pixels[..., ::-1]).max() <= 2
-
-
-def _swap_primaries(profile: bytes) -> bytes:
-    """Give an sRGB profile, not called so, whose red is blue and whose blue is red."""
-    swapped = profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
-    return swapped.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")).replace(
-        b"sRGB built-in", b"swap built-in"
-    )
-
-
-def test_a_damaged_picture_is_named(tmp_path):
-    path = save_photograph(tmp_path / "a.png")
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ImageError, match="a.png"):
-        read_for_display(path)

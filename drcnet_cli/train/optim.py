@@ -1,16 +1,18 @@
-"""Muon: momentum whose matrices are made orthogonal (Jordan et al. 2024), with Adam for the rest.
+"""What moves the weights, and the moving average of them.
 
-A convolution's weight is taken as the matrix of its output channels by everything else. Updates
+Muon: momentum whose matrices are made orthogonal (Jordan et al. 2024), with Adam for the rest. A
+convolution's weight is taken as the matrix of its output channels by everything else. Updates
 are scaled to the size that Adam's typically have (Liu et al. 2025, "Muon is scalable for LLM
 training", section 2.2), so that one learning rate serves both.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MOMENTUM = 0.95
 _EPS = 1e-8
@@ -89,7 +91,7 @@ def is_matrix(weight: Tensor) -> bool:
 def orthogonal(matrices: Tensor) -> Tensor:
     """Bring the singular values of N x rows x columns matrices to about 1, in bfloat16.
 
-    A Newton-Schulz iteration; gives float32.
+    A Newton-Schulz iteration; returns float32.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = (matrices.mT if tall else matrices).bfloat16()
@@ -99,3 +101,25 @@ def orthogonal(matrices: Tensor) -> Tensor:
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return (x.mT if tall else x).float()
+
+
+class WeightAverage:
+    """Exponential moving average of a network's weights, in a network of its own.
+
+    It restores better than any single step's weights. `decay` is approached from below,
+    `(1 + n) / (10 + n)` after n steps, so that the random weights of the beginning are soon
+    forgotten. Decay 0 follows the network itself.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after `step` steps."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        averages = [weight.data for weight in self.network.parameters()]
+        weights = [weight.data for weight in network.parameters()]
+        # One kernel for all, as torch's own optimisers and averages do it.
+        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore

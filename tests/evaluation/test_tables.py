@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from score_helpers import evaluation, image
 
-from drcnet_cli.datasets.case import Protocol
-from drcnet_cli.datasets.suite import BENCHMARKS, GROUPS
+from drcnet_cli.datasets.suite import GROUPS, TEST_SETS
 from drcnet_cli.evaluation import published
-from drcnet_cli.report import tables as scores
-from drcnet_cli.report.marked import BEGIN, END, write_marked
+from drcnet_cli.evaluation import tables as scores
+from drcnet_cli.evaluation.tables import BEGIN, END, write_marked
+from drcnet_cli.tasks import Protocol
 
 
 def test_the_input_comes_first_ours_last_and_the_published_between():
@@ -46,13 +46,13 @@ def test_an_ssim_of_another_kind_is_shown_but_not_compared():
 
 def test_averages_need_every_set_of_the_group():
     measured = [
-        evaluation(image("a", 30.0 + n), benchmark=name, title=BENCHMARKS[name].title)
+        evaluation(image("a", 30.0 + n), benchmark=name, title=TEST_SETS[name].title)
         for n, name in enumerate(GROUPS["rain"])
     ]
     assert not list(scores.average_rows(measured[1:]))
     assert not list(scores.average_rows([*measured[1:], replace(measured[0], expected=2)]))
     ((title, rows),) = scores.average_rows(measured)
-    assert all(BENCHMARKS[name].title in title for name in GROUPS["rain"])
+    assert all(TEST_SETS[name].title in title for name in GROUPS["rain"])
     assert rows[-1].psnr == pytest.approx(32)
     assert [row.psnr for row in rows[1:-1]] == [
         score.psnr for score in published.published_for("rain-average")

@@ -1,0 +1,87 @@
+"""Folders of pictures in plain 8-bit RGB: found, read for computing or for display, written."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.files.discover import is_hidden
+from drcnet_cli.imageio.formats import is_image_name
+from drcnet_cli.imageio.pixels import to_uint8
+from drcnet_cli.imageio.read import read_picture
+
+Pixels = NDArray[np.uint8]
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """List the pictures below a folder, sorted by name, but for hidden files and folders."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if is_image_name(path)
+        and not any(map(is_hidden, path.relative_to(folder).parts))
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def name_pictures(folder: Path) -> dict[str, Path]:
+    """List the pictures below a folder by their names there: paths in POSIX style."""
+    return {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
+
+
+def read_rgb8(path: Path) -> Pixels:
+    """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
+    return _three_channels(to_uint8(read_picture(path).pixels))
+
+
+def read_for_display(path: Path) -> Pixels:
+    """Read a picture as a browser would show it: upright, 8 bits, sRGB; H x W x 3.
+
+    Transparency is left out. A colour profile that cannot be used is ignored. Raises ImageError
+    naming the file.
+    """
+    picture = read_picture(path)
+    pixels = to_uint8(picture.pixels)
+    if picture.metadata.icc:
+        pixels = _to_srgb(pixels, picture.metadata.icc)
+    return _three_channels(pixels)
+
+
+def _three_channels(pixels: Pixels) -> Pixels:
+    # Gray pictures have one channel, which becomes all three.
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.uint8)
+
+
+def _to_srgb(pixels: Pixels, icc: bytes) -> Pixels:
+    """Convert from a profile's colours, unless it is sRGB's or for other channels than these."""
+    gray = pixels.shape[2] == 1
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        # A conversion from sRGB to itself would round some values to their neighbours.
+        if ImageCms.getProfileDescription(profile).strip().lower().startswith("srgb"):
+            return pixels
+        transform = ImageCms.buildTransform(
+            profile, ImageCms.createProfile("sRGB"), "L" if gray else "RGB", "RGB"
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+    image = ImageCms.applyTransform(Image.fromarray(pixels[..., 0] if gray else pixels), transform)
+    return pixels if image is None else np.asarray(image)
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Write H x W x 3 uint8, a picture that was made here, as a PNG, whole or not at all.
+
+    Raises ImageError, or StorageError where no other file could be written either.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            # Level 1 is a few per cent larger than the best and many times as fast.
+            content = Image.fromarray(np.ascontiguousarray(pixels))
+            content.save(temporary, format="PNG", compress_level=1)
+    except OSError as error:
+        raise refusal(path, error) from error

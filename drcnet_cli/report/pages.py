@@ -1,0 +1,98 @@
+"""Pages that show files: `drcnet restore --report`, and what all such pages share.
+
+Pictures are read one by one when their turn comes, so that a page's need not be in memory together.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from drcnet_cli.errors import DrcnetError
+from drcnet_cli.files.plan import Job
+from drcnet_cli.imageio.folder import read_for_display
+from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
+
+PICTURES_SHOWN = 12
+
+Item = TypeVar("Item")
+
+
+def choose_evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """Take `count` items, the first and the last among them, the others evenly between."""
+    if count >= len(items):
+        return list(items)
+    if count < 2:
+        return list(items[:count])
+    return [items[round(place * (len(items) - 1) / (count - 1))] for place in range(count)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Files that show the same, to be laid under a slider: before, after, maybe the target."""
+
+    title: str
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    caption: str = ""
+    scores: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Iterator[Comparison]:
+    """Read each scene's pictures as they are to be seen; those that cannot be join `unread`."""
+    for scene in scenes:
+        try:
+            first, second, *target = map(read_for_display, scene.files)
+            yield Comparison(
+                scene.title,
+                scene.caption,
+                first,
+                second,
+                target[0] if target else None,
+                scene.labels,
+                scene.scores,
+            )
+        except (DrcnetError, ValueError) as error:  # removed or replaced in the meantime
+            unread.append((scene, str(error)))
+        except MemoryError:
+            unread.append((scene, f"{scene.title} is too large for this machine's memory."))
+
+
+def page_subtitle(restored: int, finished: int, failed: int) -> str:
+    """Count what was done, and say how much of it is shown."""
+    parts = [f"{restored} restored"]
+    if finished:
+        parts.append(f"{finished} already there")
+    if failed:
+        parts.append(f"{failed} failed, listed below")
+    done = restored + finished
+    if done > PICTURES_SHOWN:
+        parts.append(f"{PICTURES_SHOWN} of the {done}, evenly chosen, are shown")
+    return f"{'; '.join(parts)}."
+
+
+def page_blocks(
+    jobs: Sequence[Job], failures: Sequence[tuple[str, str]], facts: Sequence[tuple[str, str]]
+) -> Iterator[Block]:
+    """Draw a page's blocks, each picture read back from its files when its turn comes.
+
+    `jobs` have their outputs; `failures` are files, and why. Pictures that cannot be read back are
+    listed too.
+    """
+    scenes = (
+        Scene(
+            job.destination.name,
+            (job.source, job.destination),
+            ("Before", "After"),
+            f"{job.source} \N{RIGHTWARDS ARROW} {job.destination}",
+        )
+        for job in choose_evenly(jobs, PICTURES_SHOWN)
+    )
+    unread: list[tuple[Scene, str]] = []
+    yield from read_scenes(scenes, unread)
+    if failures:
+        yield Table("Failed", ["File", "Reason"], failures)
+    if unread:
+        rows = [(str(scene.files[-1]), reason) for scene, reason in unread]
+        yield Table("Restored, but not shown", ["File", "Reason"], rows)
+    yield Facts("About this run", facts)
