@@ -17,6 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
+DEFAULT_WIDTH, DEFAULT_DEPTH = 16, 4  # where neither a setting nor --init decides
 DATASET_TASKS = {"rain13k": "derain", "sidd": "denoise", "gopro": "deblur", "realblur": "deblur"}
 TASK_NAMES = ("derain", "denoise", "deblur")
 
@@ -57,11 +58,13 @@ class TrainConfig:
     crops: int = _data(1, "Crops in a row from one picture: raise it if the cache is too small.")
     workers: int = _data(-1, "Processes that read and degrade; -1: by the number of cores.")
 
-    width: int = _network(16, "Channels of the first level: 16 drcnet-s, 32 drcnet-m, 64 drcnet.")
-    depth: int = _network(4, "Levels of resolution.")
+    width: int = _network(
+        0, "Channels of the first level: 16 drcnet-s (the default), 32 -m, 64 drcnet; grows --init."
+    )
+    depth: int = _network(0, "Levels of resolution; default: 4.")
     threshold: float = _network(0.75, "Where the response map is split.")
     delta: float = _network(1e-6, "Regularises the energy attention.")
-    init: str = _network("", "Checkpoint to start from; it decides the network.")
+    init: str = _network("", "Checkpoint to start from; it decides the network, but for --width.")
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")
     stage1_weight: float = _loss(1.0, "Weight of the first stage's image.")
@@ -163,6 +166,7 @@ class TrainConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "width": 64,
+        "depth": 4,
         "patches": "256x32",
         "lr": 2e-4,
         "lr_min": 1e-7,
@@ -223,6 +227,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     at_least = {
         **dict.fromkeys(("val_count", "crops", "accumulate", "log_every", "negatives"), 1),
         **dict.fromkeys(("cache_mb", "steps", "minutes", "weight_decay", "clip", "knots"), 0),
+        **dict.fromkeys(("width", "depth"), 0),
         **dict.fromkeys(("seed", "stage1_weight", "lr_min"), 0),
         "workers": -1,
         "alpha": -1,

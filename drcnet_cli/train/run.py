@@ -17,7 +17,8 @@ from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.model.drcnet import DRCNet, DRCNetConfig
-from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.model.grow import grow
+from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.ema import WeightAverage
 from drcnet_cli.train.muon import Muon
 from drcnet_cli.train.schedule import parse_phases
@@ -42,6 +43,9 @@ _FREE = {
 
 # What settings that came later are in the states of before: a run goes on as it began.
 _ONCE = {"vary": False}
+
+# What was recorded where nothing was asked for, by states of before these could be left unset.
+_UNASKED = {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
 
 
 @dataclass
@@ -149,12 +153,15 @@ def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dt
 
 def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
     if config.init and state is None:
-        return load_checkpoint(Path(config.init))[0].train()
+        return _grown(load_checkpoint(Path(config.init))[0], config).train()
     if state is not None:
         return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
     try:
         shape = DRCNetConfig(
-            config.width, config.depth, threshold=config.threshold, delta=config.delta
+            config.width or DEFAULT_WIDTH,
+            config.depth or DEFAULT_DEPTH,
+            threshold=config.threshold,
+            delta=config.delta,
         )
     except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
         raise UsageError(error.message, "See `drcnet train --help`.") from error
@@ -165,6 +172,16 @@ def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
     return network
+
+
+def _grown(network: DRCNet, config: TrainConfig) -> DRCNet:
+    """Widen the network of --init as far as --width says; raises UsageError where it cannot be."""
+    if config.depth not in (0, network.config.depth):
+        raise UsageError(
+            f"{config.init} has {network.config.depth} levels, and --depth says {config.depth}.",
+            "Leave --depth out: only the width of a network can grow",
+        )
+    return grow(network, config.width, config.seed) if config.width else network
 
 
 def _make_optimizer(
@@ -224,6 +241,12 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
     before = {**_ONCE, **before}
+    for name, usual in _UNASKED.items():
+        # Given, they are compared with the network there is, which --init may have decided.
+        if now[name]:
+            before[name] = before["network"][name]
+        elif before.get(name) == usual:
+            before[name] = 0
     return [
         f"{name.replace('_', '-')} was {brief(before[name])}"
         for name, value in now.items()
