@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from drcnet_cli.data.cache import PictureCache, find_pictures, read_rgb8
 from drcnet_cli.data.degrade import DEGRADATIONS, Degraded, Streaks, degrade
+from drcnet_cli.data.degrade.base import chance
 from drcnet_cli.data.sampling import (
     Sample,
     cut,
@@ -22,6 +23,7 @@ from drcnet_cli.data.sampling import (
     to_unit_chw,
     turn,
 )
+from drcnet_cli.data.unusual import unusual_pair
 from drcnet_cli.data.variety import cut_scaled, vary_colour
 from drcnet_cli.errors import UsageError
 
@@ -63,7 +65,8 @@ def load_streaks(folder: Path) -> list[NDArray[np.uint8]]:
 class SyntheticSource:
     """Random crops of clean pictures, each degraded in its own way.
 
-    With `vary`, their scale and colours differ from the pictures' (see `variety`).
+    With `vary`, their scale and colours differ from the pictures' (see `variety`). The share
+    `unusual` of them is made into what photographs are not, or left undegraded (see `unusual`).
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class SyntheticSource:
         margin: int = 0,
         crops: int = 1,
         vary: bool = True,
+        unusual: float = 0.0,
     ) -> None:
         self._cache = cache
         self._degrade = degrade
@@ -82,6 +86,7 @@ class SyntheticSource:
         self._margin = margin
         self._crops = crops
         self._vary = vary
+        self._unusual = unusual
 
     def sample(self, number: int, patch: int) -> Sample:
         """Give (degraded, clean) number `number`: float32, 3 x patch x patch."""
@@ -92,7 +97,14 @@ class SyntheticSource:
         clean = to_unit_chw(turn((crop,), rng)[0])
         if self._vary:
             clean = vary_colour(clean, rng)
+        # Nothing is drawn without a share: runs that began before there was one go on as they were.
+        if self._unusual and chance(rng, self._unusual):
+            return degrade_crop(clean, partial(_unusual, self._degrade), self._margin, rng)
         return degrade_crop(clean, self._degrade, self._margin, rng)
+
+
+def _unusual(degrade: Degrade, image: NDArray[np.float32], rng: np.random.Generator) -> Degraded:
+    return unusual_pair(image, degrade, rng)
 
 
 def degrade_crop(

@@ -20,6 +20,7 @@ from drcnet_cli.model.layers import AdaptiveNorm, SimAM, conv3x3, pad_to_multipl
 SLOPE = 0.2  # of every leaky ReLU, in the paper and in the released code
 MAX_WIDTH = 512
 MAX_DEPTH = 6
+LIMIT_GROWTH = 4  # features of pictures grow about fivefold from a level to the one below
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class DRCNetConfig:
     spatial_filter: bool = True
     energy_attention: bool = True
     identity_branch: bool = True
+    feature_limit: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
@@ -58,6 +60,9 @@ class DRCNetConfig:
             f"filter_levels {brief(self.filter_levels)} names a level outside 0..{depth - 1}": any(
                 not 0 <= level < self.depth for level in self.filter_levels or ()
             ),
+            f"feature_limit {brief(self.feature_limit)} is not in 1..1e6": self.feature_limit
+            is not None
+            and not 1 <= self.feature_limit <= 1e6,
             "spatial_filter, energy_attention and identity_branch are all off": not (
                 self.spatial_filter or self.energy_attention or self.identity_branch
             ),
@@ -81,7 +86,14 @@ class DRCNetConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the values for JSON: what from_dict takes."""
-        return {**asdict(self), "filter_levels": list(self.filter_levels or ())}
+        values = {**asdict(self), "filter_levels": list(self.filter_levels or ())}
+        if self.feature_limit is None:  # which versions that know of none can read, too
+            del values["feature_limit"]
+        return values
+
+    def limit_at(self, level: int) -> float | None:
+        """Return how large the features of a level may be, if that is limited."""
+        return None if self.feature_limit is None else self.feature_limit * LIMIT_GROWTH**level
 
     @property
     def multiple(self) -> int:
@@ -96,12 +108,15 @@ def _checked_value(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON holds a
         "depth": int,
         "threshold": (int, float),
         "delta": (int, float),
+        "feature_limit": (int, float),
     }
     if name == "filter_levels":
         if isinstance(value, list | tuple) and all(type(level) is int for level in value):
             return tuple(value)
         if value is None:
             return None
+    elif name == "feature_limit" and value is None:
+        return None
     elif name in wanted:
         if isinstance(value, wanted[name]) and not isinstance(value, bool):
             return value
@@ -133,6 +148,7 @@ class DFRBlock(nn.Module):
         self.identity = nn.Conv2d(channels_in, channels_out, 1) if config.identity_branch else None
         self.fuse_encoder = conv3x3(channels_out, channels_out) if fuses else None
         self.fuse_decoder = conv3x3(channels_out, channels_out) if fuses else None
+        self.limit = config.limit_at(level)
 
     def forward(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
@@ -146,7 +162,8 @@ class DFRBlock(nn.Module):
             terms.append(self.identity(x))
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
             terms += [self.fuse_encoder(fused[0]), self.fuse_decoder(fused[1])]
-        return reduce(torch.add, terms)
+        out = reduce(torch.add, terms)
+        return out if self.limit is None else out.clamp(-self.limit, self.limit)
 
     def _spatial_filter(self, y: Tensor) -> Tensor:
         """Normalise the first half of the channels, keep the second (section 3.2)."""

@@ -50,6 +50,9 @@ class TrainConfig:
     clean: tuple[str, ...] = _data((), "Clean photographs, degraded on the fly; repeatable.")
     degrade: str = _data("", "Kind of degradation (see `drcnet degrade`); default: the task's.")
     vary: bool = _data(True, "Shrink some of --clean's crops, and mute the colours of some.")
+    unusual: float = _data(
+        0.15, "Share of --clean's crops made flat, drawn, gray, dark, or left as they are."
+    )
     streaks: str = _data("", "Folder of rendered rain layers (light on black) to draw from, too.")
     holdout: float = _data(0.04, "Share of the pictures, chosen by name, to validate on.")
     val_count: int = _data(24, "Pictures to validate on, at most.")
@@ -64,6 +67,9 @@ class TrainConfig:
     depth: int = _network(0, "Levels of resolution; default: 4.")
     threshold: float = _network(0.75, "Where the response map is split.")
     delta: float = _network(1e-6, "Regularises the energy attention.")
+    feature_limit: float = _network(
+        64.0, "Largest feature at full resolution, 4 times as much at each level below; 0: none."
+    )
     init: str = _network("", "Checkpoint to start from; it decides the network, but for --width.")
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")
@@ -227,7 +233,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     at_least = {
         **dict.fromkeys(("val_count", "crops", "accumulate", "log_every", "negatives"), 1),
         **dict.fromkeys(("cache_mb", "steps", "minutes", "weight_decay", "clip", "knots"), 0),
-        **dict.fromkeys(("width", "depth"), 0),
+        **dict.fromkeys(("width", "depth", "feature_limit"), 0),
         **dict.fromkeys(("seed", "stage1_weight", "lr_min"), 0),
         "workers": -1,
         "alpha": -1,
@@ -236,7 +242,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     for name, lowest in at_least.items():
         value = getattr(config, name)
         checks[name] = (lowest <= value < math.inf, f"it must be {lowest} or more")
-    for name in ("holdout", "warmup", "ema"):
+    for name in ("holdout", "unusual", "warmup", "ema"):
         checks[name] = (0 <= getattr(config, name) < 1, "it must be at least 0 and below 1")
     checks["lr"] = (config.lr_min <= config.lr < math.inf, "it must be lr_min or more")
     betas_fine = len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)

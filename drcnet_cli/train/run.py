@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ _FREE = {
 }  # fmt: skip
 
 # What settings that came later are in the states of before: a run goes on as it began.
-_ONCE = {"vary": False}
+_ONCE = {"vary": False, "unusual": 0.0, "feature_limit": 0.0}
 
 # What was recorded where nothing was asked for, by states of before these could be left unset.
 _UNASKED = {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
@@ -152,16 +152,22 @@ def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dt
 
 
 def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
+    limit = config.feature_limit or None
     if config.init and state is None:
-        return _grown(load_checkpoint(Path(config.init))[0], config).train()
+        begun = _grown(load_checkpoint(Path(config.init))[0], config)
+        network = DRCNet(replace(begun.config, feature_limit=limit))
+        network.load_state_dict(begun.state_dict())
+        return network
     if state is not None:
-        return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
+        described = DRCNetConfig.from_dict(state.config["network"])
+        return DRCNet(replace(described, feature_limit=limit))
     try:
         shape = DRCNetConfig(
             config.width or DEFAULT_WIDTH,
             config.depth or DEFAULT_DEPTH,
             threshold=config.threshold,
             delta=config.delta,
+            feature_limit=limit,
         )
     except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
         raise UsageError(error.message, "See `drcnet train --help`.") from error

@@ -204,6 +204,8 @@ def _config(value: object, where: str) -> dict[str, Any]:
         "energy_attention": fields.flag("energy_attention"),
         "identity_branch": fields.flag("identity_branch"),
     }
+    if isinstance(value, dict) and "feature_limit" in value:  # without it there is none
+        config["feature_limit"] = fields.number("feature_limit")
     fields.end()
     return config
 
