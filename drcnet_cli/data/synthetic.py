@@ -27,6 +27,10 @@ from drcnet_cli.data.unusual import unusual_pair
 from drcnet_cli.data.variety import cut_scaled, vary_colour
 from drcnet_cli.errors import UsageError
 
+# The share of unusual pictures grows from none to its whole over so many samples: what photographs
+# are is to be learned first, and a run of minutes has time for little else.
+_USUAL_FIRST = 10_000
+
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture, and cut off: the
@@ -66,7 +70,8 @@ class SyntheticSource:
     """Random crops of clean pictures, each degraded in its own way.
 
     With `vary`, their scale and colours differ from the pictures' (see `variety`). The share
-    `unusual` of them is made into what photographs are not, or left undegraded (see `unusual`).
+    `unusual` of them (less of the first ones) is made into what photographs are not, or left
+    undegraded (see `unusual`).
     """
 
     def __init__(
@@ -98,7 +103,8 @@ class SyntheticSource:
         if self._vary:
             clean = vary_colour(clean, rng)
         # Nothing is drawn without a share: runs that began before there was one go on as they were.
-        if self._unusual and chance(rng, self._unusual):
+        share = self._unusual * min(1.0, number / _USUAL_FIRST)
+        if share and chance(rng, share):
             return degrade_crop(clean, partial(_unusual, self._degrade), self._margin, rng)
         return degrade_crop(clean, self._degrade, self._margin, rng)
 
