@@ -86,6 +86,8 @@ class Architecture:
     `load_type` imports its class, which is built from a `config_type`. The rest may be None:
 
     * `begin_training(network)` changes fresh weights to those that training starts from;
+    * `grow(network, width, seed)` makes a wider network that computes the same; raises UsageError
+      where there is none;
     * `fast_cpu(network, dtype)` makes what computes as the network does, N x 3 x H x W float32 to
       the same, quicker on a CPU: for inference, with the weights that the network has now;
     * `write_onnx(writer, network, source, result)` adds its nodes from value `source` to `result`;
@@ -100,6 +102,7 @@ class Architecture:
     config_type: type[NetworkConfig]
     load_type: "Callable[[], type[nn.Module]]"
     begin_training: "Callable[[Any], None] | None" = None
+    grow: "Callable[[Any, int, int], nn.Module] | None" = None
     fast_cpu: "Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]] | None" = None
     write_onnx: "Callable[[GraphWriter, Any, str, str], None] | None" = None
     decision_margins: "Callable[[Any], AbstractContextManager[list[float]]] | None" = None

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +17,7 @@ from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.text import shorten
-from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.optim import Muon, WeightAverage
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
@@ -41,9 +41,11 @@ _MAY_CHANGE = {
 }  # fmt: skip
 
 # What settings that came later are in the states of before: a run goes on as it began.
-_BEFORE_THEY_CAME = {"vary": False, "set": []}
+_BEFORE_THEY_CAME = {"vary": False, "set": [], "unusual": 0.0, "feature_limit": 0.0}
+# What was recorded where nothing was asked for, by states of before these could be left unset.
+_UNASKED = {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
 # Fields of networks that are flags; `--set` names the others.
-_NETWORK_FLAGS = ("width", "depth", "threshold", "delta")
+_NETWORK_FLAGS = ("width", "depth", "threshold", "delta", "feature_limit")
 
 
 @dataclass
@@ -175,10 +177,15 @@ def _build_network(
     config: TrainConfig, state: State | None
 ) -> tuple[Architecture, NetworkConfig, nn.Module]:
     if config.init and state is None:
-        network, info = load_checkpoint(Path(config.init))
-        return info.architecture, info.config, network.train()
+        begun, info = load_checkpoint(Path(config.init))
+        architecture, begun = info.architecture, _grown(begun, info, config)
+        shape = _limited(cast(NetworkConfig, begun.config), config)
+        network = architecture.build(shape)
+        network.load_state_dict(begun.state_dict())
+        return architecture, shape, network
     if state is not None:
         architecture, shape = described_network(state)
+        shape = _limited(shape, config)
         return architecture, shape, architecture.build(shape)
     architecture = NETWORKS[config.network]
     shape = _network_config(config, architecture)
@@ -192,7 +199,14 @@ def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkC
     """Make the network's configuration of the flags that it has and of what `--set` says."""
     kind = architecture.config_type
     own = {field.name for field in fields(kind)}
-    values = {name: getattr(config, name) for name in _NETWORK_FLAGS if name in own}
+    asked = {
+        "width": config.width or DEFAULT_WIDTH,
+        "depth": config.depth or DEFAULT_DEPTH,
+        "threshold": config.threshold,
+        "delta": config.delta,
+        "feature_limit": config.feature_limit or None,
+    }
+    values = {name: value for name, value in asked.items() if name in own}
     for item in config.set:
         key, _, text = item.partition("=")
         try:
@@ -207,6 +221,28 @@ def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkC
         return kind.from_dict(values)
     except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
         raise UsageError(error.message, "See `drcnet train --help`.") from error
+
+
+def _grown(network: nn.Module, info: CheckpointInfo, config: TrainConfig) -> nn.Module:
+    """Widen the network of --init as far as --width says; raises UsageError where it cannot be."""
+    depth = getattr(info.config, "depth", 0)
+    if config.depth not in (0, depth):
+        raise UsageError(
+            f"{config.init} has {depth} levels, and --depth says {config.depth}.",
+            "Leave --depth out: only the width of a network can grow",
+        )
+    if not config.width:
+        return network
+    if info.architecture.grow is None:
+        raise UsageError(f"{info.architecture.title} cannot grow.", "Leave --width out")
+    return info.architecture.grow(network, config.width, config.seed)
+
+
+def _limited(shape: NetworkConfig, config: TrainConfig) -> NetworkConfig:
+    """Limit the features of a network that can be limited as far as the run says."""
+    if "feature_limit" not in {field.name for field in fields(shape)}:
+        return shape
+    return replace(shape, feature_limit=config.feature_limit or None)
 
 
 def _make_optimizer(
@@ -265,7 +301,14 @@ def _state_to_resume(config: TrainConfig) -> State | None:
 def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
+    shape = before["network"]
     before = {**_BEFORE_THEY_CAME, **before, "network": before.get("arch", DEFAULT_NETWORK)}
+    for name, usual in _UNASKED.items():
+        # Given, they are compared with the network there is, which --init may have decided.
+        if now[name]:
+            before[name] = shape.get(name)
+        elif before.get(name) == usual:
+            before[name] = 0
     return [
         f"{name.replace('_', '-')} was {shorten(before[name])}"
         for name, value in now.items()

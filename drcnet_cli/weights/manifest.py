@@ -166,11 +166,18 @@ def _checkpoint(value: object, where: str) -> Checkpoint:
     return Checkpoint(
         **fields
         | {
-            "config": _fields(fields["config"], _CONFIG, f"{where}, config"),
+            "config": _config(fields["config"], f"{where}, config"),
             "scores": tuple(Score(**score) for score in scores),
             "hub": None if hub is None else HubSource(**_fields(hub, _HUB, f"{where}, hub")),
         }
     )
+
+
+def _config(value: object, where: str) -> dict[str, Any]:
+    """Return a network's configuration; without a feature_limit there is none."""
+    optional = isinstance(value, dict) and "feature_limit" in value
+    rules = _CONFIG | ({"feature_limit": _NUMBER} if optional else {})
+    return _fields(value, rules, where)
 
 
 def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_a_short_training_improves_a_noisy_validation_set(clean, tmp_path):
     assert info.provenance["settings"]["lr"] == 3e-3
     assert str(clean) not in json.dumps(info.provenance)  # folders by their last name alone
     assert str(tmp_path) not in json.dumps(info.provenance)
-    assert network.config == DRCNetConfig(8, 2)
+    assert network.config == DRCNetConfig(8, 2, feature_limit=64.0)
     assert (tmp_path / "best.safetensors").is_file()
 
 
@@ -146,11 +147,14 @@ def test_many_non_finite_gradients_in_a_row_stop_the_run(clean, tmp_path, monkey
 
 
 def test_training_starts_from_a_checkpoint(clean, tmp_path, tiny_weights):
-    config = tiny(clean, tmp_path, steps=1, init=str(tiny_weights), lr=1e-12, lr_min=1e-12)
+    config = tiny(
+        clean, tmp_path, steps=1, init=str(tiny_weights), width=0, depth=0, lr=1e-12, lr_min=1e-12
+    )
     train(config)
     start = load_checkpoint(tiny_weights)[0]
     end, info = load_checkpoint(tmp_path / "final.safetensors")
-    assert info.config == start.config  # the checkpoint decides the network
+    # The checkpoint decides the network, but for the limit on its features.
+    assert info.config == replace(start.config, feature_limit=64.0)
     for one, other in zip(start.parameters(), end.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 

@@ -173,6 +173,20 @@ def test_a_state_from_before_crops_were_varied_goes_on_without(clean, tmp_path):
     assert train(tiny(clean, tmp_path, steps=2, vary=False)).step == 2
 
 
+@pytest.mark.parametrize(("name", "without"), [("unusual", 0.0), ("feature_limit", 0.0)])
+def test_a_state_from_before_a_setting_goes_on_without_it(clean, tmp_path, name, without):
+    train(tiny(clean, tmp_path, steps=1, **{name: without}))
+    state = load_state(tmp_path / STATE_NAME)
+    del state.config[name]
+    save_state(tmp_path, state)
+    with pytest.raises(UsageError, match=f"{name.replace('_', '-')} was 0"):
+        train(tiny(clean, tmp_path, steps=2))
+    assert train(tiny(clean, tmp_path, steps=2, **{name: without})).step == 2
+    # Said on purpose, it goes on with it.
+    changed = tiny(clean, tmp_path, steps=3, resume=str(tmp_path / STATE_NAME))
+    assert train(changed).step == 3
+
+
 def test_files_that_are_no_state(clean, tmp_path):
     train(tiny(clean, tmp_path / "run", steps=1))
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 512
 MAX_DEPTH = 6
+LIMIT_GROWTH = 4  # features of pictures grow about fivefold from a level to the one below
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class DRCNetConfig(NetworkConfig):
     spatial_filter: bool = True
     energy_attention: bool = True
     identity_branch: bool = True
+    feature_limit: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
@@ -55,6 +57,9 @@ class DRCNetConfig(NetworkConfig):
             f"delta {shorten(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
             f"filter_levels {shorten(self.filter_levels)} names a level outside "
             f"0..{depth - 1}": any(not 0 <= level < depth for level in self.filter_levels or ()),
+            f"feature_limit {shorten(self.feature_limit)} is not in 1..1e6": self.feature_limit
+            is not None
+            and not 1 <= self.feature_limit <= 1e6,
             "spatial_filter, energy_attention and identity_branch are all off": not (
                 self.spatial_filter or self.energy_attention or self.identity_branch
             ),
@@ -62,6 +67,17 @@ class DRCNetConfig(NetworkConfig):
         for problem, present in problems.items():
             if present:
                 raise CheckpointFormatError(f"Impossible network configuration: {problem}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON: what from_dict takes."""
+        values = super().to_dict()
+        if self.feature_limit is None:  # which versions that know of none can read, too
+            del values["feature_limit"]
+        return values
+
+    def limit_at(self, level: int) -> float | None:
+        """Return how large the features of a level may be, if that is limited."""
+        return None if self.feature_limit is None else self.feature_limit * LIMIT_GROWTH**level
 
     @property
     def multiple(self) -> int:
@@ -103,6 +119,12 @@ def _decision_margins(network: "DRCNet") -> AbstractContextManager[list[float]]:
     return response_distances(network)
 
 
+def _grow(network: "DRCNet", width: int, seed: int) -> "DRCNet":
+    from drcnet_cli.networks.drcnet.grow import grow
+
+    return grow(network, width, seed)
+
+
 def _convert(
     state: "Mapping[str, Tensor]",
     **options: Any,  # noqa: ANN401 - as convert_state has them
@@ -118,6 +140,7 @@ DRCNET = Architecture(
     config_type=DRCNetConfig,
     load_type=_load_type,
     begin_training=lambda network: network.begin_at_input(),
+    grow=_grow,
     fast_cpu=_fast_cpu,
     write_onnx=_write_onnx,
     decision_margins=_decision_margins,

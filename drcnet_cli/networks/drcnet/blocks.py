@@ -139,6 +139,7 @@ class DFRBlock(nn.Module):
         self.identity = nn.Conv2d(channels_in, channels_out, 1) if config.identity_branch else None
         self.fuse_encoder = conv3x3(channels_out, channels_out) if fuses else None
         self.fuse_decoder = conv3x3(channels_out, channels_out) if fuses else None
+        self.limit = config.limit_at(level)
 
     def forward(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
@@ -152,7 +153,8 @@ class DFRBlock(nn.Module):
             terms.append(self.identity(x))
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
             terms += [self.fuse_encoder(fused[0]), self.fuse_decoder(fused[1])]
-        return reduce(torch.add, terms)
+        out = reduce(torch.add, terms)
+        return out if self.limit is None else out.clamp(-self.limit, self.limit)
 
     def _spatial_filter(self, y: Tensor) -> Tensor:
         """Normalise the first half of the channels, keep the second (section 3.2)."""

@@ -161,7 +161,7 @@ class FastDFRBlock:
             packed.get("fuse_decoder"),
         )
         self.norm = FastAdaptiveNorm(block.norm, dtype) if block.norm is not None else None
-        self.delta = block.simam.delta
+        self.delta, self.limit = block.simam.delta, block.limit
 
     def __call__(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
@@ -180,7 +180,7 @@ class FastDFRBlock:
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
             out = self.fuse_encoder.add_to(out, fused[0])
             out = self.fuse_decoder.add_to(out, fused[1])
-        return out
+        return out if self.limit is None else out.clamp_(-self.limit, self.limit)
 
     def _spatial_filter(self, spatial: PackedConv, x: Tensor) -> Tensor:
         if self.norm is None:

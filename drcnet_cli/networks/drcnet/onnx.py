@@ -116,7 +116,10 @@ class DRCNetGraph:
         if fused is not None and block.fuse_encoder is not None and block.fuse_decoder is not None:
             terms.append(to.conv(f"{name}.fuse_encoder", block.fuse_encoder, fused[0]))
             terms.append(to.conv(f"{name}.fuse_decoder", block.fuse_decoder, fused[1]))
-        return self._chain("Add", terms)
+        out = self._chain("Add", terms)
+        if block.limit is None:
+            return out
+        return to.node("Clip", out, to.constant(-block.limit), to.constant(block.limit))
 
     def simam_weight(self, y: str, delta: float, pixels: str) -> str:
         """Add `SimAM`'s sigmoid; its variance leaves one pixel out of the count."""
