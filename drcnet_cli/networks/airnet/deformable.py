@@ -11,10 +11,12 @@ taps; on CUDA torchvision's own kernel where that is installed. Places are compu
 
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 TAPS = 9
 # Pixels that are sampled at once on a CPU: their columns stay in the processor's cache.
@@ -93,11 +95,55 @@ def sample_by_table(x: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor) ->
         for top in range(0, height, strip):
             rows = slice(top, top + strip)
             places, weights = _corners(shifts[item, rows], shares[item, rows], top, height)
-            columns = F.embedding_bag(
-                places, table[item], mode="sum", per_sample_weights=weights.to(x.dtype)
-            )
+            columns = _WeightedRows.apply(table[item], places, weights.to(x.dtype))
             out.append(columns.reshape(-1, TAPS * channels) @ matrix)
     return torch.cat(out).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+class _WeightedRows(torch.autograd.Function):
+    """`embedding_bag` whose gradient of the table is one too, which torch's own takes long for.
+
+    table (rows x C), places (bags x 4, int32), weights (bags x 4) -> bags x C.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, places: Tensor, weights: Tensor) -> Tensor:  # noqa: ANN401
+        """Sum each bag's rows by its weights."""
+        ctx.save_for_backward(table, places, weights)
+        return _sum_rows(table, places, weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,  # noqa: ANN401
+        *grads: Tensor,
+    ) -> tuple[Tensor | None, None, Tensor | None]:
+        """Return the gradients of the table and of the weights."""
+        table, places, weights = ctx.saved_tensors
+        of_table = of_weights = None
+        grad = grads[0].contiguous()
+        if ctx.needs_input_grad[0]:
+            # Each row's bags, side by side: the transposed sum.
+            order = places.flatten().argsort()
+            counts = torch.bincount(places.flatten(), minlength=len(table))
+            ends = counts.cumsum(0)
+            of_table = F.embedding_bag(
+                order // places.shape[1],
+                grad,
+                ends - counts,
+                mode="sum",
+                per_sample_weights=weights.flatten()[order],
+            )
+        if ctx.needs_input_grad[2]:
+            with torch.enable_grad():
+                leaf = weights.detach().requires_grad_()
+                summed = _sum_rows(table.detach(), places, leaf)
+            (of_weights,) = torch.autograd.grad(summed, leaf, grad)
+        return of_table, None, of_weights
+
+
+def _sum_rows(table: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+    return F.embedding_bag(places, table, mode="sum", per_sample_weights=weights)
 
 
 def _corners(shifts: Tensor, shares: Tensor, top: int, height: int) -> tuple[Tensor, Tensor]:
