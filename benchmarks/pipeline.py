@@ -13,6 +13,7 @@ from pathlib import Path
 
 from drcnet_cli.api import load_model
 from drcnet_cli.files.plan import plan_files
+from drcnet_cli.imageio import is_image_name
 from drcnet_cli.restore.pipeline import RunObserver, WriteOptions, restore_files
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     if args.out.exists():
         sys.exit(f"{args.out} exists already.")
     restorer = load_model(args.task, args.device).restorer()
-    plan = plan_files([args.folder], args.out)
+    plan = plan_files([args.folder], args.out, is_image=is_image_name)
     watch = RunObserver()
     started = time.perf_counter()
     outcomes = restore_files(plan.jobs, restorer, WriteOptions(), watch)

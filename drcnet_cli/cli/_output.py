@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def stdout_console() -> "Console":
-    """Give a console for tables on standard output."""
+    """Return a console for tables on standard output."""
     from rich.console import Console
 
     return Console(highlight=False)
 
 
 def stderr_console() -> "Console":
-    """Give a console for progress and notes on standard error."""
+    """Return a console for progress and notes on standard error."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -50,7 +50,7 @@ def note(text: str) -> None:
 
 
 def notifier(quiet: bool) -> Callable[[str], None]:
-    """Give what writes a library's remarks as notes, or nothing where they are not wanted."""
+    """Return what writes a library's remarks as notes, or nothing where they are not wanted."""
     return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
 
 
@@ -68,14 +68,14 @@ def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
 
     Raises DrcnetError where standard output cannot be written otherwise, as on a full disk.
     """
-    _silence(stream)
+    _lead_nowhere(stream)
     if stream is sys.stderr or isinstance(error, BrokenPipeError):
         sys.exit(EXIT_UNREAD)
     raise unwritten(error) from error
 
 
 def open_streams() -> None:
-    """Give what was started without them (`2>&-`) standard streams that lead nowhere.
+    """Open standard streams for what was started without them (`2>&-`); they lead nowhere.
 
     Else the first files opened would take their numbers, and get what C libraries say.
     """
@@ -94,13 +94,13 @@ def unwritten(error: OSError) -> DrcnetError:
     reason = error.strerror or str(error)
     if error.filename is not None:
         return DrcnetError(f"{error.filename}: {reason}.")
-    _silence(sys.stdout)
+    _lead_nowhere(sys.stdout)
     return DrcnetError(
         f"The output cannot be written: {reason}.", "Make room, or send it elsewhere."
     )
 
 
-def _silence(stream: TextIO) -> None:
+def _lead_nowhere(stream: TextIO) -> None:
     """Let a stream end in the null device: what is left to flush at the end would fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -115,17 +115,19 @@ def restore(
 def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
     from drcnet_cli.files.plan import plan_files
-    from drcnet_cli.imageio import format_for, format_suffix
+    from drcnet_cli.imageio import format_for, format_suffix, is_image_name
 
     suffix = format_suffix(format) if format else None
     if in_place:
-        return plan_files(paths, None, in_place=True, suffix=suffix)
+        return plan_files(paths, None, is_image=is_image_name, in_place=True, suffix=suffix)
     if len(paths) < 2:
         raise UsageError(
             f"Only one path is given: {paths[0]}.",
             "Give inputs and then an output, or --in-place to replace the input",
         )
-    plan = plan_files(paths[:-1], paths[-1], overwrite=overwrite, suffix=suffix)
+    plan = plan_files(
+        paths[:-1], paths[-1], is_image=is_image_name, overwrite=overwrite, suffix=suffix
+    )
     if Path(paths[-1]) in [job.destination for job in (*plan.jobs, *plan.finished)]:
         format_for(Path(paths[-1]), format)
     return plan

@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
-from drcnet_cli.networks.tensors import dump_tensors
 from drcnet_cli.text import shorten
 
 FORMAT = 1
@@ -131,6 +131,15 @@ def save_checkpoint(
     _refuse_non_finite(tensors, path)
     with atomic_write(path) as temporary:
         dump_tensors(temporary, tensors, {METADATA_KEY: info.to_json()})
+
+
+def dump_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write contiguous tensors as safetensors into `path`, not atomically; raises OSError.
+
+    All of the file is in memory for the while: safetensors' own `save_file` raises SafetensorError
+    where a disk is full, and leaves files of unknown names (`.tmpwq9eZT`) when it is killed.
+    """
+    path.write_bytes(save(dict(tensors), dict(metadata)))
 
 
 def read_info(path: Path) -> CheckpointInfo:

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from drcnet_cli.device import dtype_name
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.imageio import Picture, write_picture
+from drcnet_cli.imageio import Picture, is_image_name, write_picture
 from drcnet_cli.restore.config import LoadedModel
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
 from drcnet_cli.restore.restorer import Restorer
@@ -160,7 +160,7 @@ def folder_speed(restorer: Restorer, megapixels: float) -> FolderSpeed:
         folder = Path(name) / "in"
         folder.mkdir()
         _write_photographs(folder, count, width * 3 // 4, width)
-        plan = plan_files([folder], Path(name) / "out")
+        plan = plan_files([folder], Path(name) / "out", is_image=is_image_name)
         started = time.perf_counter()
         outcomes = restore_files(plan.jobs, restorer, WriteOptions())
         elapsed = time.perf_counter() - started

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.networks.checkpoint import dump_tensors
 from drcnet_cli.text import shorten
 
 STATE_NAME = "state.safetensors"

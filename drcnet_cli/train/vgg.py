@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from drcnet_cli import settings
 from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.networks.checkpoint import dump_tensors
 from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.networks.tensors import dump_tensors
 from drcnet_cli.text import shorten
 
 # Published by torchvision; the name carries the first digits of the file's sha256.

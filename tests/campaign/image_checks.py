@@ -23,7 +23,7 @@ from torch import nn
 
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.imageio import Picture, read_picture
+from drcnet_cli.imageio import Picture, is_image_name, read_picture
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
@@ -110,7 +110,7 @@ def _sentence(error: DrcnetError, path: Path) -> list[str]:
 
 def restore_here(source: Path, target: Path, restorer: Restorer) -> list[Told]:
     """Restore a folder as the command does, in this process."""
-    plan = plan_files([source], target)
+    plan = plan_files([source], target, is_image=is_image_name)
     outcomes = restore_files(plan.jobs, restorer, WriteOptions())
     return [
         Told(

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from queue import Empty, Queue
 from threading import Thread
 
@@ -12,12 +13,15 @@ from conftest import save_photograph
 
 from drcnet_cli.device import choose_devices
 from drcnet_cli.errors import DeviceError, StorageError, WeightsError
-from drcnet_cli.files.plan import plan_files
+from drcnet_cli.files import plan as files
+from drcnet_cli.imageio import is_image_name
 from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
 from drcnet_cli.parallel.processes import Processes, restore_jobs
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 from drcnet_cli.restore.tiling import TileOptions
+
+plan_files = partial(files.plan_files, is_image=is_image_name)
 
 
 def folder(tmp_path, count=6):
