@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def stdout_console() -> "Console":
-    """Give a console for tables on standard output."""
+    """Open a console for tables on standard output."""
     from rich.console import Console
 
     return Console(highlight=False)
 
 
 def stderr_console() -> "Console":
-    """Give a console for progress and notes on standard error."""
+    """Open a console for progress and notes on standard error."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -56,7 +56,7 @@ def note_failed(errors: Iterable[DrcnetError]) -> None:
 
 
 def notifier(quiet: bool) -> Callable[[str], None]:
-    """Give what writes a library's remarks as notes, or nothing where they are not wanted."""
+    """Return what writes a library's remarks as notes, or nothing where they are not wanted."""
     return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
 
 
@@ -95,7 +95,7 @@ def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
 
 
 def open_streams() -> None:
-    """Give what was started without them (`2>&-`) standard streams that lead nowhere.
+    """Open standard streams that lead nowhere where the command was started without (`2>&-`).
 
     Else the first files opened would take their numbers, and get what C libraries say.
     """

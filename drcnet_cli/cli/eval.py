@@ -115,7 +115,7 @@ def eval(  # noqa: A001 - the command's name
         lpips=lpips,
         notify=notifier(quiet),
     )
-    with _saying_what_stays(out):
+    with _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
     if failed:
@@ -123,7 +123,7 @@ def eval(  # noqa: A001 - the command's name
 
 
 @contextmanager
-def _saying_what_stays(out: Path | None) -> Iterator[None]:
+def _naming_what_cannot_be_written(out: Path | None) -> Iterator[None]:
     """Turn a file that cannot be written into ReportError: scores that were printed are right."""
     try:
         yield

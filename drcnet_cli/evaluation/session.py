@@ -22,7 +22,7 @@ from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
 from drcnet_cli.evaluation.score import load_lpips, restored_as_scored, score_suite
 from drcnet_cli.evaluation.submission import write_bundle
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.restore.restorer import Restorer, Tiling
 from drcnet_cli.tasks import TASKS, Protocol
 from drcnet_cli.version import __version__
@@ -153,7 +153,7 @@ class Evaluator:
             degraded, self.restorer(plan.checkpoint, plan.task), plan.protocol
         )
 
-    def measure(self, plan: Measurement, progress: Progress = untold) -> Evaluation:
+    def measure(self, plan: Measurement, progress: Progress = no_progress) -> Evaluation:
         """Restore and score one data set; every process must call it."""
         restorer = self.restorer(plan.checkpoint, plan.task)
         images, failed = score_suite(
@@ -177,7 +177,9 @@ class Evaluator:
             failed=failed,
         )
 
-    def submit(self, plan: Measurement, folder: Path | None, progress: Progress = untold) -> Path:
+    def submit(
+        self, plan: Measurement, folder: Path | None, progress: Progress = no_progress
+    ) -> Path:
         """Restore a data set without public targets, and write what its site takes.
 
         Raises UsageError without a folder to write to, or for any other data set.
