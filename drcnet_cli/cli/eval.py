@@ -103,10 +103,16 @@ def eval(  # noqa: A001 - the command's name
     files.check()
 
     from drcnet_cli.evaluation.processes import join_processes
-    from drcnet_cli.evaluation.session import Evaluator, Machine, parse_protocol
+    from drcnet_cli.evaluation.session import (
+        Evaluator,
+        Machine,
+        check_submissions,
+        parse_protocol,
+    )
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
     plans = request.plans(weights or model, seed, limit)
+    check_submissions(plans, out)
     processes = join_processes(device)
     quiet = quiet or not processes.main
     evaluator = Evaluator(
@@ -147,7 +153,7 @@ def _measure(
     main = evaluator.processes.main
     with EvalProgress(quiet=quiet) as shown:
         for plan in plans:
-            if not plan.scored:
+            if not plan.scored and out is not None:
                 if main:
                     _submit(plan, evaluator, out, shown)
                 continue
@@ -163,9 +169,7 @@ def _measure(
     return any(evaluation.failed for _, evaluation in measured)
 
 
-def _submit(
-    plan: "Measurement", evaluator: "Evaluator", out: Path | None, shown: EvalProgress
-) -> None:
+def _submit(plan: "Measurement", evaluator: "Evaluator", out: Path, shown: EvalProgress) -> None:
     written = evaluator.submit(plan, out, shown.begin(plan))
     note(f"{plan.title}: no scores, as its targets are not public; to be submitted: {written}")
 

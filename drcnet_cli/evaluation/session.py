@@ -1,6 +1,6 @@
 """Measuring checkpoints: what is measured with which, and how it is run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,16 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
     ]
 
 
+def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None:
+    """Raise UsageError if a data set without public targets has no folder to be submitted from."""
+    for plan in plans:
+        if not plan.scored and folder is None:
+            raise UsageError(
+                f"The targets of {plan.title} are not public: its site scores what you submit.",
+                "Add --out DIR for the files to submit",
+            )
+
+
 def _checkpoints_here(task: str) -> list[str]:
     """Name the manifest's checkpoints of a task that need no download, the default first."""
     here = [
@@ -177,18 +187,13 @@ class Evaluator:
             failed=failed,
         )
 
-    def submit(
-        self, plan: Measurement, folder: Path | None, progress: Progress = no_progress
-    ) -> Path:
-        """Restore a data set without public targets, and write what its site takes.
+    def submit(self, plan: Measurement, folder: Path, progress: Progress = no_progress) -> Path:
+        """Restore a data set without public targets, and write what its site takes to `folder`.
 
-        Raises UsageError without a folder to write to, or for any other data set.
+        Raises UsageError for any other data set.
         """
-        if folder is None or plan.test_set is None:
-            raise UsageError(
-                f"The targets of {plan.title} are not public: its site scores what you submit.",
-                "Add --out DIR for the files to submit",
-            )
+        if plan.test_set is None:
+            raise UsageError(f"{plan.title} is not submitted to anybody.")
         restorer = self.restorer(plan.checkpoint, plan.task)
         return write_bundle(plan.test_set, plan.suite, restorer.restore, folder, progress)
 
