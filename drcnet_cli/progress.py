@@ -11,5 +11,5 @@ class Progress(Protocol):
         ...
 
 
-def untold(done: int, total: int, /) -> None:
+def no_progress(done: int, total: int, /) -> None:
     """Drop the numbers: for work that nobody watches."""

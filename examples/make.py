@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drcnet_cli.data.degrade import degrade
+from drcnet_cli.degrade import degrade
 
 HERE = Path(__file__).parent
 SIGMA = 25

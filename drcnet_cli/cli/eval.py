@@ -103,11 +103,12 @@ def eval(  # noqa: A001 - the command's name
     files.check()
 
     from drcnet_cli.evaluation.processes import join_processes
-    from drcnet_cli.evaluation.session import Evaluator, parse_protocol
+    from drcnet_cli.evaluation.session import Evaluator, check_submissions, parse_protocol
     from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
     plans = request.plans(weights or model, seed, limit)
+    check_submissions(plans, out)
     processes = join_processes(device)
     config = RestoreConfig(
         device=device,
@@ -124,7 +125,7 @@ def eval(  # noqa: A001 - the command's name
         lpips=lpips,
         notify=notifier(quiet),
     )
-    with _saying_what_stays(out):
+    with _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
     if failed:
@@ -132,7 +133,7 @@ def eval(  # noqa: A001 - the command's name
 
 
 @contextmanager
-def _saying_what_stays(out: Path | None) -> Iterator[None]:
+def _naming_what_cannot_be_written(out: Path | None) -> Iterator[None]:
     """Turn a file that cannot be written into ReportError: scores that were printed are right."""
     try:
         yield
@@ -156,7 +157,7 @@ def _measure(
     main = evaluator.processes.main
     with EvalProgress(quiet=quiet) as shown:
         for plan in plans:
-            if not plan.scored:
+            if not plan.scored and out is not None:
                 if main:
                     _submit(plan, evaluator, out, shown)
                 continue
@@ -172,9 +173,7 @@ def _measure(
     return any(evaluation.failed for _, evaluation in measured)
 
 
-def _submit(
-    plan: "Measurement", evaluator: "Evaluator", out: Path | None, shown: EvalProgress
-) -> None:
+def _submit(plan: "Measurement", evaluator: "Evaluator", out: Path, shown: EvalProgress) -> None:
     written = evaluator.submit(plan, out, shown.begin(plan))
     note(f"{plan.title}: no scores, as its targets are not public; to be submitted: {written}")
 

@@ -12,7 +12,7 @@ from drcnet_cli.degrade.base import Array
 from drcnet_cli.errors import ImageError, StorageError, UsageError
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def make_pairs(
     seed: int,
     streaks: Streaks = (),
     overwrite: bool = False,
-    progress: Progress = untold,
+    progress: Progress = no_progress,
 ) -> MadePairs:
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
 

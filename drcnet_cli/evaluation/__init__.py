@@ -1,1 +1,1 @@
-"""Measuring checkpoints as the literature does: data sets, protocols, scores, published ones."""
+"""Measuring checkpoints as the literature does: protocols, scores, tables and pages of them."""

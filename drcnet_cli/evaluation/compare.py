@@ -10,7 +10,7 @@ from drcnet_cli.datasets.pairs import match_names
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
 from drcnet_cli.metrics import psnr, ssim
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 
 _SSIM_WINDOW = 11
 _NAMED = 5  # unmatched names that a sentence lists
@@ -172,7 +172,7 @@ def _quality(pixels: Pixels, reference: Pixels) -> Quality:
 
 
 def score_entries(
-    entries: Sequence[Entry], progress: Progress = untold
+    entries: Sequence[Entry], progress: Progress = no_progress
 ) -> tuple[list[Score], list[DrcnetError]]:
     """Score every entry; what cannot be scored stops nothing and comes beside the scores."""
     scores: list[Score] = []

@@ -15,7 +15,7 @@ from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import ImageScore
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.metrics import psnr, ssim
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.tasks import Protocol
 
@@ -29,7 +29,7 @@ def score_suite(
     *,
     lpips: Lpips | None = None,
     processes: Processes | None = None,
-    progress: Progress = untold,
+    progress: Progress = no_progress,
 ) -> tuple[tuple[ImageScore, ...], tuple[str, ...]]:
     """Restore and score every case; return the scores in order, and a sentence for each failure.
 

@@ -1,6 +1,6 @@
 """Measuring checkpoints: what is measured with which, and how it is run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import Evaluation, Setting
 from drcnet_cli.evaluation.score import load_lpips, restored_as_scored, score_suite
 from drcnet_cli.evaluation.submission import write_bundle
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
@@ -91,6 +91,16 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
     ]
 
 
+def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None:
+    """Raise UsageError if a data set without public targets has no folder to be submitted from."""
+    for plan in plans:
+        if not plan.scored and folder is None:
+            raise UsageError(
+                f"The targets of {plan.title} are not public: its site scores what you submit.",
+                "Add --out DIR for the files to submit",
+            )
+
+
 def _checkpoints_here(task: str) -> list[str]:
     """Name the manifest's checkpoints of a task that need no download, the default first."""
     here = [
@@ -142,7 +152,7 @@ class Evaluator:
             degraded, self.restorer(plan.checkpoint, plan.task), plan.protocol
         )
 
-    def measure(self, plan: Measurement, progress: Progress = untold) -> Evaluation:
+    def measure(self, plan: Measurement, progress: Progress = no_progress) -> Evaluation:
         """Restore and score one data set; every process must call it."""
         restorer = self.restorer(plan.checkpoint, plan.task)
         images, failed = score_suite(
@@ -166,16 +176,13 @@ class Evaluator:
             failed=failed,
         )
 
-    def submit(self, plan: Measurement, folder: Path | None, progress: Progress = untold) -> Path:
-        """Restore a data set without public targets, and write what its site takes.
+    def submit(self, plan: Measurement, folder: Path, progress: Progress = no_progress) -> Path:
+        """Restore a data set without public targets, and write what its site takes to `folder`.
 
-        Raises UsageError without a folder to write to, or for any other data set.
+        Raises UsageError for any other data set.
         """
-        if folder is None or plan.test_set is None:
-            raise UsageError(
-                f"The targets of {plan.title} are not public: its site scores what you submit.",
-                "Add --out DIR for the files to submit",
-            )
+        if plan.test_set is None:
+            raise UsageError(f"{plan.title} is not submitted to anybody.")
         restorer = self.restorer(plan.checkpoint, plan.task)
         return write_bundle(plan.test_set, plan.suite, restorer.restore, folder, progress)
 

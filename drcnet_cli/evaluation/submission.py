@@ -32,7 +32,7 @@ from drcnet_cli.datasets.suite import Suite, TestSet
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.version import __version__
 
 Restore = Callable[[Array], Array]
@@ -43,7 +43,7 @@ def write_bundle(
     suite: Suite,
     restore: Restore,
     folder: Path,
-    progress: Progress = untold,
+    progress: Progress = no_progress,
 ) -> Path:
     """Restore every case and write what the benchmark's site takes to `folder`; return that folder.
 

@@ -1,1 +1,1 @@
-"""Results for reading: tables, CSV, JSON, Markdown, and pages with pictures."""
+"""Pages of results: plain values and pictures, drawn as HTML and SVG."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, find_pictures, read_rgb8, write_png
-from drcnet_cli.progress import Progress, untold
+from drcnet_cli.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def prepare_folder(
     *,
     overwrite: bool = False,
     threads: int = 4,
-    progress: Progress = untold,
+    progress: Progress = no_progress,
 ) -> Prepared:
     """Cut all pictures below `source` into PNGs below `destination`, the folders mirrored.
 
