@@ -31,11 +31,15 @@ BYTES_IN_FLIGHT = 384 * 2**20
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How results are encoded; None follows the output's name, else the input."""
+    """How inputs are read and results encoded; None follows the output's name, else the input.
+
+    `float_range`: the value of white in floating-point inputs, as `read_picture` takes it.
+    """
 
     format: str | None = None
     quality: int | None = None
     strip_metadata: bool = False
+    float_range: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Out
     """Restore one image where either path may be `STREAM`; give its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
     source = sys.stdin.buffer if job.source == STREAM else job.source
-    outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
+    outcome, restored = _compute(job, _read(source, options, gate), restorer, Watch())
     if restored is None:
         return outcome
     target = sys.stdout.buffer if job.destination == STREAM else job.destination
@@ -201,14 +205,14 @@ def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | Drcnet
         format_for(job.destination, options.format)
     except UsageError as error:
         return error
-    return _read(job.source, gate)
+    return _read(job.source, options, gate)
 
 
-def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
+def _read(source: Path | BinaryIO, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
     """Read one picture; an error is a value here, to be reported in the file's turn."""
     gate.pass_through()
     try:
-        picture = read_picture(source)
+        picture = read_picture(source, float_range=options.float_range)
     except DrcnetError as error:
         return error
     except MemoryError:

@@ -97,7 +97,7 @@ def test_a_bug_is_not_taken_for_a_bad_file(tmp_path):
 def test_reading_and_writing_overlap_computing(tmp_path, monkeypatch):
     # Each stage takes 50 ms a picture: one after another 12 pictures would take 1.8 s.
     read, write = restore.read_picture, restore.write_picture
-    monkeypatch.setattr(restore, "read_picture", lambda p: (time.sleep(0.05), read(p))[1])
+    monkeypatch.setattr(restore, "read_picture", lambda p, **_: (time.sleep(0.05), read(p))[1])
     monkeypatch.setattr(
         restore, "write_picture", lambda *a, **k: (time.sleep(0.05), write(*a, **k))[1]
     )
@@ -116,7 +116,7 @@ def test_pictures_in_flight_are_bounded(tmp_path, monkeypatch):
     read, write = restore.read_picture, restore.write_picture
     lock = threading.Lock()
 
-    def reading(path):
+    def reading(path, **_):
         picture = read(path)
         with lock:
             alive.append(path)
@@ -152,7 +152,7 @@ def test_progress_counts_each_picture_once(tmp_path):
 def test_running_out_of_host_memory_while_reading_fails_one_file(tmp_path, monkeypatch):
     read = restore.read_picture
 
-    def huge(path):
+    def huge(path, **_):
         if path.name == "1.png":
             raise MemoryError
         return read(path)

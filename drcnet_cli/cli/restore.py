@@ -53,6 +53,14 @@ def restore(
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
     ] = False,
+    float_range: Annotated[
+        float | None,
+        typer.Option(
+            "--float-range",
+            metavar="MAX",
+            help="The value of white in floating-point inputs; default: 1, others are refused.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -107,7 +115,7 @@ def restore(
     devices = check_devices(device, backend)
     machine = devices[0], dtype, backend
     restorer = _load(checkpoint, task, tiling, machine, ensemble, hub_repo, offline, quiet)
-    written = WriteOptions(format, quality, strip_metadata)
+    written = WriteOptions(format, quality, strip_metadata, float_range)
     if streams:
         _restore_stream(plan, restorer, written, quiet, as_json)
     else:

@@ -49,7 +49,7 @@ def plan_run(
     from drcnet_cli.device import dtype_name
     from drcnet_cli.workers import Recipe, restore_on
 
-    _settle_dtype(jobs, restorer)
+    _settle_dtype(jobs, restorer, options.float_range)
     checkpoint, tiling, ensemble = recipe
     if not quiet:
         note(f"{len(devices)} processes: {', '.join(devices)}")
@@ -57,13 +57,13 @@ def plan_run(
     return lambda watch: restore_on(devices, jobs, made, options, watch, notifier(quiet))
 
 
-def _settle_dtype(jobs: "Sequence[Job]", restorer: "Restorer") -> None:
+def _settle_dtype(jobs: "Sequence[Job]", restorer: "Restorer", float_range: float | None) -> None:
     """Decide on the number type by the first picture that can be read, for all processes."""
     from drcnet_cli.imageio import read_picture
 
     for job in jobs:
         try:
-            pixels = read_picture(job.source).pixels
+            pixels = read_picture(job.source, float_range=float_range).pixels
         except (DrcnetError, MemoryError):  # said when its turn comes
             continue
         restorer.settle_dtype(pixels)

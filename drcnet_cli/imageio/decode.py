@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import canonical, readable_formats
 from drcnet_cli.imageio.ifd import ORIENTATION, first_number, upright_exif
 from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
@@ -77,16 +78,17 @@ def _check_frames(image: Image.Image) -> None:
         )
 
 
-def picture_from_image(image: Image.Image) -> Picture:
+def picture_from_image(image: Image.Image, *, float_range: float | None = None) -> Picture:
     """Turn a Pillow image into a picture; the image is left as it was.
 
-    Orientation is applied as for a file. Raises ImageError for an animation, or a mode that is
-    not read.
+    Orientation is applied as for a file, and `float_range` is what `read_picture` takes. Raises
+    ImageError for an animation, or a mode or range that is not read.
     """
+    check_float_range(float_range)
     _check_frames(image)
     with _pillow_limit.changed():
         image.load()
-    return from_loaded(image)
+    return fit_floats(from_loaded(image), float_range)
 
 
 def from_loaded(image: Image.Image) -> Picture:

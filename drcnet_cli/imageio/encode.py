@@ -121,9 +121,12 @@ def picture_to_image(picture: Picture) -> Image.Image:
 
 def _pillow_image(picture: Picture) -> Image.Image:
     pixels, alpha = picture.pixels, picture.alpha
+    white = picture.metadata.float_white
     if pixels.dtype != np.uint8 and (pixels.shape[2] == 3 or alpha is not None):
         pixels = rescale(pixels, np.dtype(np.uint8))
         alpha = None if alpha is None else rescale(alpha, np.dtype(np.uint8))
     if alpha is not None:
         pixels = np.concatenate((pixels, alpha[..., None]), axis=2)
+    if pixels.dtype == np.float32 and white != 1:
+        pixels = pixels * np.float32(white)
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

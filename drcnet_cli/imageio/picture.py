@@ -15,7 +15,8 @@ class Metadata:
     `format`: the format read ("JPEG"), None for a picture from memory. `mode`: its pixels as they
     were stored, in Pillow's terms. `exif`: a TIFF-structured block without the "Exif" prefix,
     orientation 1, no thumbnail. `dpi`: horizontal, vertical. `xmp`: the packet. `png_chunks`: type
-    and contents of PNG chunks which only a PNG can hold. `notes`: what reading had to give up.
+    and contents of PNG chunks which only a PNG can hold. `float_white`: the file's value of white,
+    if its pixels are floating-point. `notes`: what reading had to give up.
     """
 
     format: str | None = None
@@ -25,6 +26,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    float_white: float = 1.0
     notes: tuple[str, ...] = ()
 
 

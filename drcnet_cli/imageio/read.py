@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio import png, tiff_read
 from drcnet_cli.imageio.decode import MAX_PIXELS, check_size, from_loaded, pillow_image
+from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import readable_formats
 from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture
@@ -40,18 +40,21 @@ _PIECE = 2**24
 _JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
 
 
-def read_picture(source: Path | BinaryIO) -> Picture:
+def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -> Picture:
     """Read one picture from a file or a binary stream (which need not be able to seek).
 
+    `float_range`: the value of white in floating-point files; without it they must keep to 0..1.
+
     Raises ImageError, its message one sentence naming the file, if it cannot be opened, is cut
-    off, damaged or no picture, holds several frames, or pixels of a kind that is not read.
+    off, damaged or no picture, holds several frames, or pixels of a kind or range that is not read.
     """
+    check_float_range(float_range)
     name = str(source) if isinstance(source, Path) else _stream_name(source)
     data = _read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
     try:
-        return _without_surprises(_decode(data))
+        return fit_floats(_decode(data), float_range)
     except ImageError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
@@ -167,18 +170,3 @@ def _depth_note(data: bytes) -> str:
         depth = data[box + 9]  # pixi: version and flags, number of channels, bits of each
         return f"AVIF of {depth} bits a channel was read as 8 bits" if depth > 8 else ""
     return ""
-
-
-def _without_surprises(picture: Picture) -> Picture:
-    """Refuse floats that no network can take; clip those outside [0, 1], and say so."""
-    if picture.pixels.dtype != np.float32:
-        return picture
-    low, high = float(picture.pixels.min()), float(picture.pixels.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError("holds NaN or infinite values.", "Replace them first.")
-    if low < 0 or high > 1:
-        note = f"values outside 0..1 (found {low:.4g} to {high:.4g}) are clipped"
-        np.clip(picture.pixels, 0, 1, out=picture.pixels)
-        notes = (*picture.metadata.notes, note)
-        picture.metadata = replace(picture.metadata, notes=notes)
-    return picture

@@ -86,7 +86,9 @@ def _strip(picture: Picture, top: int, bottom: int, order: Order) -> bytes:
     band = picture.pixels[top:bottom]
     if picture.alpha is not None:
         band = np.concatenate((band, picture.alpha[top:bottom, :, None]), axis=2)
-    if band.dtype != np.float32:
+    if band.dtype == np.float32:
+        band = band * np.float32(picture.metadata.float_white)  # as the file had it
+    else:
         differences = band.copy()
         differences[:, 1:] -= band[:, :-1]
         band = differences
