@@ -36,13 +36,15 @@ class Plan:
     """What a run will do, in the order of the inputs and naturally sorted within them.
 
     `finished` are left out of `jobs` because their output exists. `unreadable` are folders that
-    could not be listed: failures, which the run should report.
+    could not be listed: failures, which the run should report. `unread` are pictures of a kind that
+    cannot be read here.
     """
 
     jobs: tuple[Job, ...]
     finished: tuple[Job, ...]
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
+    unread: tuple[Path, ...] = ()
 
 
 def plan_files(
@@ -72,15 +74,16 @@ def plan_files(
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
     _check_call(names, target, in_place, suffix)
+    is_unread = _is_unread_name if is_image is None else lambda _: False
     is_image = is_image or _default_is_image()
-    found = discover(names, is_image, target)
+    found = discover(names, is_image, target, is_unread)
     if target is None:
         jobs, finished = _in_place(found.images), []
     else:
         jobs = _drop_duplicates(_assign(found, target, suffix, is_image))
         _check_lengths(jobs)
         jobs, finished = _split_finished(jobs, overwrite)
-    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable)
+    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable, found.unread)
 
 
 def _default_is_image() -> IsImage:
@@ -88,6 +91,12 @@ def _default_is_image() -> IsImage:
     from drcnet_cli.imageio import is_image_name
 
     return is_image_name
+
+
+def _is_unread_name(path: Path) -> bool:
+    from drcnet_cli.imageio import is_unread_name
+
+    return is_unread_name(path)
 
 
 def _check_call(

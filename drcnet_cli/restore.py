@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from drcnet_cli.atomic import refusal
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files import Job
-from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
+from drcnet_cli.imageio import Picture, format_for, read_picture, unread_error, write_picture
 
 if TYPE_CHECKING:
     from drcnet_cli.infer import Restorer  # loads torch, which listing a plan needs not
@@ -204,7 +204,8 @@ def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | Drcnet
     try:
         format_for(job.destination, options.format)
     except UsageError as error:
-        return error
+        # What cannot be read either is told so: no other format would help.
+        return unread_error(job.source) or error
     return _read(job.source, options, gate)
 
 

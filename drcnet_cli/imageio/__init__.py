@@ -15,6 +15,7 @@ from drcnet_cli.imageio.formats import (
     parse_format,
     writable_formats,
 )
+from drcnet_cli.imageio.kinds import install_hint, is_unread_name, kind_of_name, unread_error
 from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, to_unit
 from drcnet_cli.imageio.read import read_picture
 from drcnet_cli.imageio.write import write_picture
@@ -26,12 +27,16 @@ __all__ = [
     "format_for",
     "format_suffix",
     "from_unit",
+    "install_hint",
     "is_image_name",
+    "is_unread_name",
+    "kind_of_name",
     "parse_format",
     "picture_from_image",
     "picture_to_image",
     "read_picture",
     "to_unit",
+    "unread_error",
     "writable_formats",
     "write_picture",
 ]

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import zlib
 from dataclasses import replace
 from io import BytesIO
 
@@ -14,6 +15,23 @@ from drcnet_cli.imageio.formats import canonical, readable_formats
 from drcnet_cli.imageio.ifd import ORIENTATION, first_number, upright_exif
 from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
 from drcnet_cli.imageio.shared import SharedSetting
+
+# Everything that Pillow's parsers and the ones here are known to raise on bytes that are no whole
+# picture: OSError and SyntaxError are Pillow's own way of saying so, zlib.error and struct.error
+# come from compressed data and headers cut short, the rest from headers that contradict
+# themselves.
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 # Above every camera and stitched panorama, and what memory could hold at all: 1 gigapixel.
 MAX_PIXELS = 2**30

@@ -1,8 +1,6 @@
 """Reading: bytes to an upright picture, every failure one sentence that names the file."""
 
 import io
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -11,28 +9,21 @@ from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio import png, tiff_read
-from drcnet_cli.imageio.decode import MAX_PIXELS, check_size, from_loaded, pillow_image
+from drcnet_cli.imageio.decode import (
+    DECODING_ERRORS,
+    MAX_PIXELS,
+    check_size,
+    from_loaded,
+    pillow_image,
+)
 from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import readable_formats
+from drcnet_cli.imageio.heif import read_heif
+from drcnet_cli.imageio.jxl import read_jxl
+from drcnet_cli.imageio.kinds import HEIC, JXL, RAW, Kind, explain_no_picture, kind_of_data, unread
 from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture
-
-# Everything that Pillow's parsers and the ones here are known to raise on bytes that are no whole
-# picture: OSError and SyntaxError are Pillow's own way of saying so, zlib.error and struct.error
-# come from compressed data and headers cut short, the rest from headers that contradict
-# themselves.
-DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
+from drcnet_cli.imageio.raw import read_raw
 
 # The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
 _MAX_BYTES = 8 * 2**30
@@ -58,10 +49,10 @@ def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -
     except ImageError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not a picture in a format that can be read.",
-            f"Formats read: {', '.join(readable_formats())}.",
-        ) from error
+        formats = f"Formats read: {', '.join(readable_formats())}."
+        plain = "is not a picture in a format that can be read.", formats
+        message, hint = explain_no_picture(data) or plain
+        raise ImageError(f"{name} {message}", hint) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{name} declares more than the {MAX_PIXELS / 1e6:.0f} megapixels that are read.",
@@ -119,6 +110,8 @@ def _read_stream(stream: BinaryIO, name: str) -> bytes:
 
 def _decode(data: bytes) -> Picture:
     """Choose the reader by the first bytes; the file's name has no say."""
+    if kind := kind_of_data(data):
+        return _decode_kind(data, kind)
     if data.startswith(png.MAGIC):
         return png.read_png(data)
     if data.startswith(tiff_read.MAGIC):
@@ -130,6 +123,18 @@ def _decode(data: bytes) -> Picture:
     if note:
         picture.metadata = replace(picture.metadata, notes=(*picture.metadata.notes, note))
     return picture
+
+
+def _decode_kind(data: bytes, kind: Kind) -> Picture:
+    """Read a picture through a package of its own; raises ImageError where there is none."""
+    if kind is HEIC:
+        return read_heif(data)
+    if kind is RAW:
+        return read_raw(data)
+    if kind is JXL:
+        found = read_jxl(data)
+        return found if isinstance(found, Picture) else _decode(found)
+    raise unread(kind)
 
 
 def _pnm_header(data: bytes) -> list[int]:

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio.decode import check_size, pillow_image, pixels_of, upright_metadata
+from drcnet_cli.imageio.decode import (
+    DECODING_ERRORS,
+    check_size,
+    pillow_image,
+    pixels_of,
+    upright_metadata,
+)
 from drcnet_cli.imageio.ifd import (
     LONG,
     ORIENTATION,
@@ -23,12 +29,15 @@ from drcnet_cli.imageio.ifd import (
     read_header,
     write_directory,
 )
+from drcnet_cli.imageio.libtiff import silence_libtiff
 from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
+from drcnet_cli.imageio.raw import read_raw
+from drcnet_cli.imageio.tiff_pages import choose_page, first_page_at, is_raw_tiff
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
 X_DPI, Y_DPI, PLANAR, DPI_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
@@ -39,8 +48,14 @@ _FORMS = {UNSIGNED: "unsigned", 2: "signed", FLOATING: "floating-point"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 _PREMULTIPLIED = 1
 INCH, CENTIMETRE = 2, 3
-_REDUCED_RESOLUTION = 1
-_MOST_PAGES = 1000
+# What every libtiff decodes, so that a failure is the file's; and names of what some do not.
+_COMMON = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+_COMPRESSIONS = {
+    6: "old-style JPEG", 9: "JBIG", 10: "JBIG", 32809: "ThunderScan", 34661: "JBIG",
+    33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34676: "SGI LogLuv",
+    34677: "SGI LogLuv", 34887: "LERC", 34892: "lossy JPEG", 34925: "LZMA", 34926: "Zstandard",
+    50000: "Zstandard", 34927: "WebP", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,16 +89,36 @@ _PLAIN = "Save it as an 8-bit or 16-bit RGB or gray TIFF first."
 
 
 def read_tiff(data: bytes) -> Picture:
-    """Decode a TIFF file; raises ImageError for what is not one upright photograph."""
+    """Decode a TIFF file; raises ImageError for what is not one photograph."""
     layout, first = read_header(data)
-    page = _Page(layout, read_directory(data, layout, first))
-    _check_pages(data, page)
+    if is_raw_tiff(data, layout, first):
+        return read_raw(data)
+    at, notes = choose_page(data, layout, first)
+    if at != first or notes:
+        data = first_page_at(data, layout, at)
+    page = _Page(layout, read_directory(data, layout, at))
     check_size(page.one(WIDTH), page.one(HEIGHT))
     _check_strips(data, page)
     orientation = page.one(ORIENTATION, 1)
     metadata = upright_metadata(_metadata(page), orientation)
+    metadata = replace(metadata, notes=(*metadata.notes, *notes))
+    try:
+        return _decode_page(data, page, metadata, orientation)
+    except DECODING_ERRORS as error:
+        compression = page.one(COMPRESSION, 1)
+        if compression in _COMMON:
+            raise
+        name = _COMPRESSIONS.get(compression, f"a method that is unknown here ({compression})")
+        raise ImageError(
+            f"is compressed with {name}, which is not read.",
+            "Save it with LZW or Deflate compression first",
+        ) from error
+
+
+def _decode_page(data: bytes, page: _Page, metadata: Metadata, orientation: int) -> Picture:
     if max(page.all(BITS, (1,))) <= 8:
         # Pillow turns a TIFF upright as it loads it.
+        silence_libtiff()
         image = pillow_image(data, "TIFF")
         extra = page.samples - len(image.getbands()) if page.all(EXTRA) else 0
         pixels, alpha, metadata = pixels_of(image, metadata)
@@ -94,20 +129,6 @@ def read_tiff(data: bytes) -> Picture:
     if alpha is not None:
         alpha = turn_upright(alpha, orientation)
     return Picture(turn_upright(pixels, orientation), alpha, metadata)
-
-
-def _check_pages(data: bytes, page: _Page) -> None:
-    """Refuse several pages; a smaller copy of the first one (a preview) is none."""
-    pages, at, seen = 1, page.directory.next, set[int]()
-    while at and at not in seen and len(seen) < _MOST_PAGES:
-        seen.add(at)
-        other = _Page(page.layout, read_directory(data, page.layout, at, only={SUBFILE}))
-        pages += not other.one(SUBFILE) & _REDUCED_RESOLUTION
-        at = other.directory.next
-    if pages > 1:
-        raise ImageError(
-            f"has {pages} pages, and one picture is expected.", "Save each page as a file first."
-        )
 
 
 def _check_strips(data: bytes, page: _Page) -> None:
