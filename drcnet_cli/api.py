@@ -13,7 +13,12 @@ from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio import picture_from_image, picture_to_image
+from drcnet_cli.imageio import (
+    keep_hidden,
+    picture_from_image,
+    picture_to_image,
+    visible_pixels,
+)
 from drcnet_cli.infer import Restorer, Tiling
 from drcnet_cli.model.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.runtimes import TORCH, Engine, check_backend, make_engine
@@ -78,7 +83,7 @@ def restore_image(
     check_task(restorer.info, task)
     if isinstance(image, Image):
         picture = picture_from_image(image)
-        picture.pixels = _restore(restorer, picture.pixels)
+        picture.pixels = keep_hidden(_restore(restorer, visible_pixels(picture)), picture)
         return picture_to_image(picture)
     restored = _restore(restorer, _check_array(image))
     return restored.reshape(image.shape).astype(image.dtype, copy=False)

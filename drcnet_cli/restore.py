@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from drcnet_cli.atomic import refusal
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files import Job
-from drcnet_cli.imageio import Picture, format_for, read_picture, unread_error, write_picture
+from drcnet_cli.imageio import (
+    Picture,
+    format_for,
+    keep_hidden,
+    read_picture,
+    unread_error,
+    visible_pixels,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from drcnet_cli.infer import Restorer  # loads torch, which listing a plan needs not
@@ -33,13 +41,15 @@ BYTES_IN_FLIGHT = 384 * 2**20
 class WriteOptions:
     """How inputs are read and results encoded; None follows the output's name, else the input.
 
-    `float_range`: the value of white in floating-point inputs, as `read_picture` takes it.
+    `float_range`: the value of white in floating-point inputs, as `read_picture` takes it;
+    `background`: the colour under transparency, as `write_picture` does.
     """
 
     format: str | None = None
     quality: int | None = None
     strip_metadata: bool = False
     float_range: float | None = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)
@@ -237,8 +247,10 @@ def _compute(
     outcome = Outcome(job, megapixels=picture.megapixels)
     try:
         pixels = restorer.restore(
-            picture.pixels, lambda share: watch.progress(share * outcome.megapixels, share)
+            visible_pixels(picture),
+            lambda share: watch.progress(share * outcome.megapixels, share),
         )
+        keep_hidden(pixels, picture)
     except ImageError as error:
         named = ImageError(f"{job.source}: {error.message}", error.hint)
         return replace(outcome, error=named), None
@@ -269,6 +281,7 @@ def _write(
             format=options.format,
             quality=options.quality,
             strip_metadata=options.strip_metadata,
+            background=options.background,
         )
     except DrcnetError as error:
         return replace(outcome, error=error)

@@ -225,3 +225,43 @@ def test_a_full_disk_ends_the_run_and_is_said_once(tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err
     assert said.count("No space left") == 1
     assert f"1 restored, {len(outcomes) - 1} failed, {30 - len(outcomes)} not begun." in said
+
+
+class Spread(nn.Module):
+    """Draws each pixel's colour from its neighbourhood, as every network does."""
+
+    def forward(self, x):
+        return nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+
+
+def test_hidden_colours_do_not_reach_the_visible_edge(tmp_path):
+    rgba = np.full((32, 32, 4), 200, np.uint8)
+    rgba[:, 16:] = (0, 0, 0, 0)
+    rgba[:, :16, 3] = 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(rgba).save(tmp_path / "in" / "a.png")
+    job = Job(tmp_path / "in" / "a.png", tmp_path / "a.png")
+    (outcome,) = restore_files([job], make_restorer(Spread()), WriteOptions())
+    assert outcome.error is None
+    restored = np.asarray(Image.open(job.destination))
+    np.testing.assert_array_equal(restored, rgba)
+
+
+def test_floats_and_transparency_follow_the_options(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    Image.fromarray(np.full((8, 8), 51, np.float32)).save(tmp_path / "b.tif")
+    jobs = [
+        Job(tmp_path / "a.png", tmp_path / "a.jpg"),
+        Job(tmp_path / "b.tif", tmp_path / "out.tif"),
+    ]
+    plain = restore_files(jobs, make_restorer(), WriteOptions())
+    assert ["--background" in str(o.error) or "--float-range" in str(o.error) for o in plain] == [
+        True,
+        True,
+    ]
+    told = restore_files(jobs, make_restorer(), WriteOptions(float_range=255, background="white"))
+    assert [outcome.error for outcome in told] == [None, None]
+    assert np.asarray(Image.open(tmp_path / "a.jpg")).min() == 255
+    # The negative of 51 of 255.
+    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out.tif")), 204, atol=0.01)

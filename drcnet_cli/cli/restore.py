@@ -61,6 +61,14 @@ def restore(
             help="The value of white in floating-point inputs; default: 1, others are refused.",
         ),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            "--background",
+            metavar="COLOUR",
+            help="What transparency is laid on where the format holds none, as white or #ffcc00.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -96,6 +104,7 @@ def restore(
     streams = not in_place and "-" in (paths[0], paths[-1])
     if report is not None:
         check_report(report, streams, in_place)
+    _check_looks(float_range, background)
     if streams:
         plan = _plan_stream(paths, format, overwrite, as_json)
     else:
@@ -115,7 +124,7 @@ def restore(
     devices = check_devices(device, backend)
     machine = devices[0], dtype, backend
     restorer = _load(checkpoint, task, tiling, machine, ensemble, hub_repo, offline, quiet)
-    written = WriteOptions(format, quality, strip_metadata, float_range)
+    written = WriteOptions(format, quality, strip_metadata, float_range, background)
     if streams:
         _restore_stream(plan, restorer, written, quiet, as_json)
     else:
@@ -123,6 +132,16 @@ def restore(
         run = plan_run(plan.jobs, restorer, written, devices, recipe, quiet)
         outcomes = _restore_plan(plan, run, quiet, as_json)
         _conclude(plan, outcomes, restorer, checkpoint, report, quiet, as_json)
+
+
+def _check_looks(float_range: float | None, background: str | None) -> None:
+    """Raise UsageError for a white or a colour that is none, before anything is loaded."""
+    if float_range is not None or background is not None:
+        from drcnet_cli.imageio import check_float_range, parse_colour
+
+        check_float_range(float_range)
+        if background is not None:
+            parse_colour(background)
 
 
 def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:

@@ -105,6 +105,12 @@ def from_unit(image: np.ndarray, like: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(clipped, 0, -1), dtype=like.dtype)
 
 
+def is_gray(pixels: np.ndarray) -> bool:
+    """Tell whether the channels of H x W x C are the same everywhere."""
+    # A row at a time: a coloured picture is known by its first rows.
+    return all(bool((row == row[:, :1]).all()) for row in pixels)
+
+
 def rescale(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Turn pixels or alpha of one type into another, rounded to the nearest value."""
     if pixels.dtype == dtype:

@@ -12,6 +12,7 @@ from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
 from drcnet_cli.imageio.picture import Metadata, Picture, rescale
 from drcnet_cli.imageio.png import COLOUR_CHUNKS
+from drcnet_cli.imageio.transparency import Colour, is_opaque, laid_on, parse_colour
 
 _DEPTHS = {1: "8-bit", 2: "16-bit", 4: "floating point"}  # by bytes a value
 _STANDARD_GAMMA = (45455).to_bytes(4, "big")  # sRGB's, which every reader assumes
@@ -24,6 +25,7 @@ def write_picture(
     format: str | None = None,
     quality: int | None = None,
     strip_metadata: bool = False,
+    background: str | None = None,
 ) -> list[str]:
     """Write a picture whole or not at all; give what reading and the format made it lose.
 
@@ -31,7 +33,8 @@ def write_picture(
     for a stream, the format that the picture was read in (PNG if that is not written). `quality`
     1..100: JPEG (95, always 4:4:4), AVIF (90), WebP (lossless without it); other formats pass it
     over. `strip_metadata` leaves out EXIF, XMP, resolution and text, but not the colour profile,
-    without which colours change.
+    without which colours change. `background`: the colour that transparency is laid on where the
+    format holds none; alpha that hides nothing is left out anyway.
 
     Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
     cannot hold the picture (alpha, size) or the file cannot be written, StorageError if no other
@@ -39,12 +42,15 @@ def write_picture(
     """
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
+    colour = None if background is None else parse_colour(background)
     writer = writer_for(_choose_format(picture, destination, format))
     name = str(destination) if isinstance(destination, Path) else "The output"
     if strip_metadata:
         picture = replace(picture, metadata=_stripped(picture.metadata))
     try:
+        picture, laid = _without_alpha(picture, writer, colour)
         fitted, notes = _fit(picture, writer)
+        notes = [*laid, *notes]
         _write(fitted, destination, writer.name, quality)
     except UsageError:
         raise
@@ -85,15 +91,32 @@ def _stripped(metadata: Metadata) -> Metadata:
     return replace(metadata, exif=None, xmp=None, dpi=None, png_chunks=colour)
 
 
+def _without_alpha(
+    picture: Picture, writer: Format, background: Colour | None
+) -> tuple[Picture, list[str]]:
+    """Return the picture without alpha, if the format holds none, and what that changed.
+
+    Raises ImageError for alpha that hides something, without a background to show there.
+    """
+    if picture.alpha is None or writer.alpha:
+        return picture, []
+    if is_opaque(picture):
+        return replace(picture, alpha=None), []
+    if background is None:
+        raise ImageError(
+            f"would lose its transparency: {writer.name} holds none.",
+            "Use --format png, or --background white",
+        )
+    pixels = laid_on(picture, background)
+    note = f"transparency laid on #{bytes(background).hex()}, since {writer.name} holds none"
+    return replace(picture, pixels=pixels, alpha=None), [note]
+
+
 def _fit(picture: Picture, writer: Format) -> tuple[Picture, list[str]]:
     """Give the picture as the format can hold it, and what was lost.
 
-    Raises ImageError for alpha or sides that it cannot hold.
+    Raises ImageError for sides that it cannot hold.
     """
-    if picture.alpha is not None and not writer.alpha:
-        raise ImageError(
-            f"would lose its transparency: {writer.name} holds none.", "Use --format png"
-        )
     if max(picture.width, picture.height) > writer.longest_side:
         raise ImageError(
             f"would be {picture.width} x {picture.height} pixels; {writer.name} ends at "
