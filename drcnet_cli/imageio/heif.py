@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio.cicp import Cicp, stated
 from drcnet_cli.imageio.decode import check_size, upright_metadata
 from drcnet_cli.imageio.kinds import HEIC, reader_module
 from drcnet_cli.imageio.picture import Metadata, Picture
@@ -59,8 +60,15 @@ def _metadata(info: dict[str, Any], mode: str, further: int) -> Metadata:
         exif=_block(info.get("exif")),
         icc=info.get("icc_profile") or None,
         xmp=info.get("xmp") or None,
+        cicp=_cicp(info.get("nclx_profile")),
         notes=(f"{', '.join(lost)} beside the HEIC picture left out",) if lost else (),
     )
+
+
+def _cicp(profile: dict[str, Any] | None) -> Cicp | None:
+    if not profile:
+        return None
+    return stated(int(profile["color_primaries"]), int(profile["transfer_characteristics"]))
 
 
 def _block(exif: bytes | None) -> bytes | None:

@@ -8,13 +8,14 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio import png, tiff_read
+from drcnet_cli.imageio import cicp, jpeg, png, tiff_read
 from drcnet_cli.imageio.decode import (
     DECODING_ERRORS,
     MAX_PIXELS,
     check_size,
     from_loaded,
     pillow_image,
+    without_damaged_profile,
 )
 from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import readable_formats
@@ -45,7 +46,9 @@ def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
     try:
-        return fit_floats(_decode(data), float_range)
+        picture = _decode(data)
+        picture.metadata = without_damaged_profile(picture.metadata)
+        return fit_floats(picture, float_range)
     except ImageError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
@@ -118,10 +121,14 @@ def _decode(data: bytes) -> Picture:
         return tiff_read.read_tiff(data)
     if data[:2] in (b"P2", b"P3", b"P5", b"P6") and (peak := _pnm_peak(data)) > 255:
         return _deep_pnm(data, peak)
+    if data.startswith(jpeg.MAGIC):
+        return jpeg.read_jpeg(data)
     note = _depth_note(data)
     picture = from_loaded(pillow_image(data))
-    if note:
-        picture.metadata = replace(picture.metadata, notes=(*picture.metadata.notes, note))
+    metadata = picture.metadata
+    if data[4:8] == b"ftyp":
+        metadata = replace(metadata, cicp=cicp.of_boxes(data))
+    picture.metadata = replace(metadata, notes=(*metadata.notes, note) if note else metadata.notes)
     return picture
 
 

@@ -4,6 +4,7 @@ Layouts that OpenCV reads wrongly without a word (a plane for each channel, gray
 handed to it as one or more plain gray TIFFs made of the same compressed strips.
 """
 
+import math
 import struct
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from drcnet_cli.imageio.decode import (
     upright_metadata,
 )
 from drcnet_cli.imageio.ifd import (
+    GEOREFERENCE,
     LONG,
     ORIENTATION,
     SHORT,
@@ -25,13 +27,15 @@ from drcnet_cli.imageio.ifd import (
     Layout,
     exif_from_directory,
     integers,
+    private_block,
     read_directory,
     read_header,
     write_directory,
 )
 from drcnet_cli.imageio.libtiff import silence_libtiff
 from drcnet_cli.imageio.opencv import decode_deep
-from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
+from drcnet_cli.imageio.photoshop import carried
+from drcnet_cli.imageio.picture import Metadata, Picture, Resolution, turn_upright
 from drcnet_cli.imageio.raw import read_raw
 from drcnet_cli.imageio.tiff_pages import choose_page, first_page_at, is_raw_tiff
 
@@ -41,13 +45,13 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
 X_DPI, Y_DPI, PLANAR, DPI_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
-EXTRA, SAMPLE_FORMAT, XMP, ICC = 338, 339, 700, 34675
+EXTRA, SAMPLE_FORMAT, XMP, ICC, PHOTOSHOP, LAYERS = 338, 339, 700, 34675, 34377, 37724
 
 UNSIGNED, FLOATING = 1, 3
 _FORMS = {UNSIGNED: "unsigned", 2: "signed", FLOATING: "floating-point"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 _PREMULTIPLIED = 1
-INCH, CENTIMETRE = 2, 3
+NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
 # What every libtiff decodes, so that a failure is the file's; and names of what some do not.
 _COMMON = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
 _COMPRESSIONS = {
@@ -162,12 +166,23 @@ def _metadata(page: _Page) -> Metadata:
     fields = page.directory.fields
     icc, xmp = fields.get(ICC), fields.get(XMP)
     bits = page.all(BITS, (1,))[0]
+    shop, turned = fields.get(PHOTOSHOP), 2 <= page.one(ORIENTATION, 1) <= 8
+    private = private_block(page.directory, page.layout.order, turned)
+    notes = []
+    if turned and private_block(page.directory, page.layout.order, False) != private:
+        notes.append(f"{GEOREFERENCE} left out, as the picture was turned upright")
+    if LAYERS in fields:
+        notes.append("Photoshop's layers left out")
     return Metadata(
         format="TIFF",
         mode=f"{page.samples} x {bits}-bit",
         exif=exif_from_directory(page.directory, page.layout.order),
         icc=icc.raw if icc else None,
         dpi=_dpi(page),
+        resolution=_resolution(page),
+        photoshop=carried(shop.raw, turned) if shop else None,
+        tiff_fields=private,
+        notes=tuple(notes),
         xmp=xmp.raw if xmp else None,
     )
 
@@ -179,6 +194,17 @@ def _dpi(page: _Page) -> tuple[float, float] | None:
         return None
     (x, x_over), (y, y_over) = ratios
     return x / x_over * factor, y / y_over * factor
+
+
+def _resolution(page: _Page) -> Resolution:
+    """Return the unit that the file states, and the pixels' shape where it states no size."""
+    unit, ratios = page.one(DPI_UNIT, INCH), [page.all(tag) for tag in (X_DPI, Y_DPI)]
+    if unit == NO_UNIT and all(len(ratio) == 2 and 0 not in ratio for ratio in ratios):
+        (x, x_over), (y, y_over) = ratios
+        common = math.gcd(x * y_over, y * x_over)
+        aspect = x * y_over // common, y * x_over // common
+        return Resolution(aspect=aspect if aspect != (1, 1) and max(aspect) < 2**16 else None)
+    return Resolution(unit="cm" if unit == CENTIMETRE else "inch")
 
 
 def _noting(metadata: Metadata, note: str) -> Metadata:
