@@ -11,7 +11,12 @@ from PIL.Image import Image
 
 from drcnet_cli.engines import TORCH
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio import picture_from_image, picture_to_image
+from drcnet_cli.imageio import (
+    keep_hidden,
+    picture_from_image,
+    picture_to_image,
+    visible_pixels,
+)
 from drcnet_cli.restore.config import LoadedModel, RestoreConfig, open_model
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
@@ -76,7 +81,7 @@ def restore_image(
     restorer = loaded.restorer(TileOptions(tile, overlap, batch), ensemble)
     if isinstance(image, Image):
         picture = picture_from_image(image)
-        picture.pixels = _restore(restorer, picture.pixels)
+        picture.pixels = keep_hidden(_restore(restorer, visible_pixels(picture)), picture)
         return picture_to_image(picture)
     restored = _restore(restorer, _check_array(image))
     return restored.reshape(image.shape).astype(image.dtype, copy=False)

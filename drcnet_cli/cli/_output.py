@@ -1,6 +1,7 @@
 """Where output goes: data to stdout, progress, notes and errors to stderr."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -30,13 +31,26 @@ def stderr_console() -> "Console":
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON holds anything
-    """Write one JSON value as one line on standard output, at once."""
-    text = json.dumps(value, ensure_ascii=False)
+    """Write one JSON value as one line on standard output, at once.
+
+    Infinity and NaN, which JSON lacks, become null.
+    """
+    value = _finite(value)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a name that is no text, or a console that lacks its letters
         text = json.dumps(value)
     _write_line(sys.stdout, text)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything
+    """Return a JSON value with null for numbers that are infinite or none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_line(*fields: str) -> None:

@@ -1,9 +1,10 @@
 """What `drcnet restore` says of a plan and of its outcome: lines, JSON records, and a page."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -54,8 +55,9 @@ class RunOutput:
             f"{plan.passed_over.total} not images."
         )
         _note_nothing_found(plan)
+        _report_unread(plan, False, self.as_json)
         _report_unreadable(plan, self.as_json)
-        if plan.unreadable:
+        if plan.unreadable or _only_unread(plan):
             raise typer.Exit(EXIT_SOME_FAILED)
 
     def list_skipped(self) -> None:
@@ -144,12 +146,13 @@ def summarise(
         not_begun = f", {left} not begun" if left else ""
         note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}{not_begun}.")
         _note_nothing_found(plan)
+    _report_unread(plan, quiet, as_json)
     _report_unreadable(plan, as_json)
     for error in _once_if_full(failed):
         note(f"Failed: {error.message} {error.hint}".rstrip())
     if report_error:
         note(f"Failed: {report_error.message} {report_error.hint}".rstrip())
-    if failed or plan.unreadable or report_error:
+    if failed or plan.unreadable or report_error or _only_unread(plan):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -171,17 +174,45 @@ def _list_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_
 
 
 def _note_nothing_found(plan: "Plan") -> None:
-    if not (plan.jobs or plan.finished):
+    if not (plan.jobs or plan.finished or plan.unread):
         note("No images found.")
+
+
+def _only_unread(plan: "Plan") -> bool:
+    return bool(plan.unread) and not (plan.jobs or plan.finished)
+
+
+def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
+    """Count and name the pictures of kinds that cannot be read here, and say what helps."""
+    from drcnet_cli.imageio import install_hint, kind_of_name, unread_error
+
+    if as_json:
+        for path in plan.unread:
+            print_json(_not_run(path, unread_error(path)) | {"status": "unread"})
+    if not plan.unread or (quiet and not _only_unread(plan)):
+        return
+    counts = Counter(path.suffix.lower() for path in plan.unread)
+    named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    what = "picture" if len(plan.unread) == 1 else "pictures"
+    kinds = [kind for path in plan.unread if (kind := kind_of_name(path))]
+    note(
+        f"Left out: {len(plan.unread)} {what} of kinds that are not read here ({named}). "
+        f"{install_hint(kinds)}".rstrip()
+    )
+
+
+def _not_run(path: Path, error: DrcnetError | None) -> dict[str, Any]:
+    """Return the JSON record of what no job was made for."""
+    from drcnet_cli.files.plan import Job
+    from drcnet_cli.restore.pipeline import Outcome
+
+    return Outcome(Job(path, path), error=error).record() | {"output": None}
 
 
 def _report_unreadable(plan: "Plan", as_json: bool) -> None:
     """Report the folders that could not be listed as failures, which they are."""
-    from drcnet_cli.files.plan import Job
-    from drcnet_cli.restore.pipeline import Outcome
-
     for folder in plan.unreadable:
         error = ImageError(f"The folder {folder} cannot be listed.", "Check its permissions.")
         if as_json:
-            print_json(Outcome(Job(folder, folder), error=error).record() | {"output": None})
+            print_json(_not_run(folder, error))
         note(f"Failed: {error.message} {error.hint}")

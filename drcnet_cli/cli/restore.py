@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,22 @@ def restore(
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
     ] = False,
+    float_range: Annotated[
+        float | None,
+        typer.Option(
+            "--float-range",
+            metavar="MAX",
+            help="The value of white in floating-point inputs; default: 1, others are refused.",
+        ),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            "--background",
+            metavar="COLOUR",
+            help="What transparency is laid on where the format holds none, as white or #ffcc00.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -81,6 +98,7 @@ def restore(
     streams = not in_place and "-" in (paths[0], paths[-1])
     if report is not None:
         check_report(report, streams, in_place)
+    _check_looks(float_range, background)
     if streams:
         plan = _plan_stream(paths, format, overwrite, as_json)
     else:
@@ -109,25 +127,37 @@ def restore(
         offline,
     )
     run = _restore_stream if streams else _restore_plan
-    run(config, WriteOptions(format, quality, strip_metadata), output)
+    written = WriteOptions(format, quality, strip_metadata, float_range, background)
+    run(config, written, output)
+
+
+def _check_looks(float_range: float | None, background: str | None) -> None:
+    """Raise UsageError for a white or a colour that is none, before anything is loaded."""
+    if float_range is not None or background is not None:
+        from drcnet_cli.imageio import check_float_range, parse_colour
+
+        check_float_range(float_range)
+        if background is not None:
+            parse_colour(background)
 
 
 def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
     from drcnet_cli.files.plan import plan_files
-    from drcnet_cli.imageio import format_for, format_suffix, is_image_name
+    from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
 
     suffix = format_suffix(format) if format else None
+    plan_files = partial(
+        plan_files, is_image=is_image_name, is_unread=is_unread_name, suffix=suffix
+    )
     if in_place:
-        return plan_files(paths, None, is_image=is_image_name, in_place=True, suffix=suffix)
+        return plan_files(paths, None, in_place=True)
     if len(paths) < 2:
         raise UsageError(
             f"Only one path is given: {paths[0]}.",
             "Give inputs and then an output, or --in-place to replace the input",
         )
-    plan = plan_files(
-        paths[:-1], paths[-1], is_image=is_image_name, overwrite=overwrite, suffix=suffix
-    )
+    plan = plan_files(paths[:-1], paths[-1], overwrite=overwrite)
     if Path(paths[-1]) in [job.destination for job in (*plan.jobs, *plan.finished)]:
         format_for(Path(paths[-1]), format)
     return plan

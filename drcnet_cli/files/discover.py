@@ -61,7 +61,8 @@ class Discovery:
     """What lies below the inputs: in their order, below each naturally sorted (`a2`, `a10`).
 
     `lone_file`: the one input names a file. `lone_match`: the one input is a pattern, and one image
-    matches. `unreadable` are folders that could not be listed.
+    matches. `unreadable` are folders that could not be listed, `unread` pictures of a kind that
+    cannot be read here: left out, but no strangers.
     """
 
     images: tuple[FoundImage, ...]
@@ -69,9 +70,20 @@ class Discovery:
     lone_match: bool
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
+    unread: tuple[Path, ...] = ()
 
 
-def discover(inputs: Sequence[str], is_image: IsImage, output: str | None = None) -> Discovery:
+def no_file(_: Path) -> bool:
+    """Match no file's name."""
+    return False
+
+
+def discover(
+    inputs: Sequence[str],
+    is_image: IsImage,
+    output: str | None = None,
+    is_unread: IsImage = no_file,
+) -> Discovery:
     """List the images below `inputs`, never entering the folder `output`.
 
     A file's place is its name, a lone folder's images keep their place below it, a folder's among
@@ -82,7 +94,7 @@ def discover(inputs: Sequence[str], is_image: IsImage, output: str | None = None
     """
     several = len(inputs) > 1
     lone_file = lone_pattern = False
-    search = _Search(is_image, _folder_id(Path(output)) if output else None)
+    search = _Search(is_image, is_unread, _folder_id(Path(output)) if output else None)
     for text in inputs:
         if not text:
             raise UsageError("An input is empty.", "Name a file or a folder; . is this folder.")
@@ -102,17 +114,20 @@ def discover(inputs: Sequence[str], is_image: IsImage, output: str | None = None
         lone_match=lone_pattern and len(search.images) == 1,
         passed_over=PassedOver(**search.passed_over),
         unreadable=tuple(search.unreadable),
+        unread=tuple(search.unread),
     )
 
 
 class _Search:
     """Collects what one pass over the inputs finds."""
 
-    def __init__(self, is_image: IsImage, output_id: FolderId | None) -> None:
+    def __init__(self, is_image: IsImage, is_unread: IsImage, output_id: FolderId | None) -> None:
         self.images: list[FoundImage] = []
         self.passed_over: Counter[str] = Counter()
         self.unreadable: list[Path] = []
+        self.unread: list[Path] = []
         self._is_image = is_image
+        self._is_unread = is_unread
         self._output_id = output_id
 
     def add_named(self, path: Path, is_folder: bool, several: bool) -> None:
@@ -165,10 +180,17 @@ class _Search:
         """Take or count one named file, known not to be hidden."""
         if not path.is_file():
             self.passed_over["special"] += 1
-        elif not self._is_image(path):
-            self.passed_over["not_images"] += 1
         else:
+            self._add_by_name(path, place)
+
+    def _add_by_name(self, path: Path, place: Path) -> None:
+        """Take a file, known to be one, if its name is a picture's; else count it."""
+        if self._is_image(path):
             self.images.append(FoundImage(path, place))
+        elif self._is_unread(path):
+            self.unread.append(path)
+        else:
+            self.passed_over["not_images"] += 1
 
     def _walk(self, folder: Path, place: Path, above: tuple[FolderId | None, ...]) -> None:
         """Take the images of a folder and of those in it; `above` identifies the ones around it."""
@@ -204,10 +226,8 @@ class _Search:
             return False
         elif not is_file:
             self.passed_over["special"] += 1
-        elif not self._is_image(Path(entry.name)):
-            self.passed_over["not_images"] += 1
         else:
-            self.images.append(FoundImage(folder / entry.name, place / entry.name))
+            self._add_by_name(folder / entry.name, place / entry.name)
         return True
 
 

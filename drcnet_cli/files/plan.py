@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.files.discover import Discovery, FoundImage, IsImage, PassedOver, discover
+from drcnet_cli.files.discover import Discovery, FoundImage, IsImage, PassedOver, discover, no_file
 
 __all__ = ["Job", "PassedOver", "Plan", "plan_files"]
 
@@ -36,13 +36,15 @@ class Plan:
     """What a run will do, in the order of the inputs and naturally sorted within them.
 
     `finished` are left out of `jobs` because their output exists. `unreadable` are folders that
-    could not be listed: failures, which the run should report.
+    could not be listed: failures, which the run should report. `unread` are pictures of a kind that
+    cannot be read here.
     """
 
     jobs: tuple[Job, ...]
     finished: tuple[Job, ...]
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
+    unread: tuple[Path, ...] = ()
 
 
 def plan_files(
@@ -50,6 +52,7 @@ def plan_files(
     output: str | Path | None,
     *,
     is_image: IsImage,
+    is_unread: IsImage = no_file,
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
@@ -64,7 +67,8 @@ def plan_files(
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
     so it is whole. A plan may be empty. `is_image` tells images by their names, as
-    `drcnet_cli.imageio.is_image_name` does: nothing here knows formats.
+    `drcnet_cli.imageio.is_image_name` does, `is_unread` pictures of kinds that cannot be read here:
+    nothing here knows formats.
 
     Raises `UsageError` before any work: inputs that are missing or impossible, two inputs with one
     output, outputs that are inputs or folders or have too long a name.
@@ -72,14 +76,14 @@ def plan_files(
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
     _check_call(names, target, in_place, suffix)
-    found = discover(names, is_image, target)
+    found = discover(names, is_image, target, is_unread)
     if target is None:
         jobs, finished = _in_place(found.images), []
     else:
         jobs = _drop_duplicates(_assign(found, target, suffix, is_image))
         _check_lengths(jobs)
         jobs, finished = _split_finished(jobs, overwrite)
-    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable)
+    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable, found.unread)
 
 
 def _check_call(

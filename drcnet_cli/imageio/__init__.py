@@ -7,6 +7,7 @@ stay 16 bits; what a format cannot hold is said, never dropped in silence.
 
 from drcnet_cli.imageio.decode import picture_from_image
 from drcnet_cli.imageio.encode import picture_to_image
+from drcnet_cli.imageio.floats import check_float_range
 from drcnet_cli.imageio.formats import (
     SUPPORTED_SUFFIXES,
     format_for,
@@ -15,23 +16,34 @@ from drcnet_cli.imageio.formats import (
     parse_format,
     writable_formats,
 )
-from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, to_unit
+from drcnet_cli.imageio.kinds import install_hint, is_unread_name, kind_of_name, unread_error
+from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, is_gray, to_unit
 from drcnet_cli.imageio.read import read_picture
+from drcnet_cli.imageio.transparency import keep_hidden, parse_colour, visible_pixels
 from drcnet_cli.imageio.write import write_picture
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
     "Metadata",
     "Picture",
+    "check_float_range",
     "format_for",
     "format_suffix",
     "from_unit",
+    "install_hint",
+    "is_gray",
     "is_image_name",
+    "is_unread_name",
+    "keep_hidden",
+    "kind_of_name",
+    "parse_colour",
     "parse_format",
     "picture_from_image",
     "picture_to_image",
     "read_picture",
     "to_unit",
+    "unread_error",
+    "visible_pixels",
     "writable_formats",
     "write_picture",
 ]

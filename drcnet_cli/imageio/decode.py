@@ -1,7 +1,7 @@
 """Pictures of up to 8 bits a channel through Pillow: opening, modes, colour, metadata."""
 
-import re
 import struct
+import zlib
 from dataclasses import replace
 from io import BytesIO
 
@@ -9,10 +9,29 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio import xmp as xmp_packet
+from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import canonical, readable_formats
 from drcnet_cli.imageio.ifd import ORIENTATION, first_number, upright_exif
 from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
 from drcnet_cli.imageio.shared import SharedSetting
+
+# Everything that Pillow's parsers and the ones here are known to raise on bytes that are no whole
+# picture: OSError and SyntaxError are Pillow's own way of saying so, zlib.error and struct.error
+# come from compressed data and headers cut short, the rest from headers that contradict
+# themselves.
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 # Above every camera and stitched panorama, and what memory could hold at all: 1 gigapixel.
 MAX_PIXELS = 2**30
@@ -27,7 +46,6 @@ _EXPANDED = {
     "RGBX": "RGB", "RGBA": "RGBA", "RGBa": "RGBA", "YCbCr": "RGB", "CMYK": "RGB", "F": "F",
     "I;16": "I;16", "I;16L": "I;16", "I;16B": "I;16", "I;16N": "I;16",
 }  # fmt: skip
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))([0-9])""")
 # The PNG keyword of old ImageMagick files, in which an EXIF block is written as hexadecimal.
 _HEX_EXIF = "Raw profile type exif"
 
@@ -77,16 +95,19 @@ def _check_frames(image: Image.Image) -> None:
         )
 
 
-def picture_from_image(image: Image.Image) -> Picture:
+def picture_from_image(image: Image.Image, *, float_range: float | None = None) -> Picture:
     """Turn a Pillow image into a picture; the image is left as it was.
 
-    Orientation is applied as for a file. Raises ImageError for an animation, or a mode that is
-    not read.
+    Orientation is applied as for a file, and `float_range` is what `read_picture` takes. Raises
+    ImageError for an animation, or a mode or range that is not read.
     """
+    check_float_range(float_range)
     _check_frames(image)
     with _pillow_limit.changed():
         image.load()
-    return from_loaded(image)
+    picture = from_loaded(image)
+    picture.metadata = without_damaged_profile(picture.metadata)
+    return fit_floats(picture, float_range)
 
 
 def from_loaded(image: Image.Image) -> Picture:
@@ -130,8 +151,7 @@ def stored_orientation(metadata: Metadata) -> int:
     """Give the orientation that EXIF states, else XMP, else 1."""
     if metadata.exif and (found := first_number(metadata.exif, ORIENTATION, 0)):
         return found
-    match = _XMP_ORIENTATION.search(metadata.xmp or b"")
-    return int(match[2]) if match else 1
+    return xmp_packet.stored_orientation(metadata.xmp or b"") or 1
 
 
 def upright_metadata(metadata: Metadata, orientation: int) -> Metadata:
@@ -141,8 +161,21 @@ def upright_metadata(metadata: Metadata, orientation: int) -> Metadata:
         notes = (*notes, "its damaged EXIF block was left out")
     xmp = metadata.xmp
     if xmp is not None:
-        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    return replace(metadata, exif=exif, xmp=xmp, notes=notes)
+        xmp = xmp_packet.turned_upright(xmp)
+    dpi, resolution = metadata.dpi, metadata.resolution
+    if 5 <= orientation <= 8:
+        dpi = dpi and dpi[::-1]
+        resolution = replace(resolution, aspect=resolution.aspect and resolution.aspect[::-1])
+    return replace(metadata, exif=exif, xmp=xmp, dpi=dpi, resolution=resolution, notes=notes)
+
+
+def without_damaged_profile(metadata: Metadata) -> Metadata:
+    """Return the metadata without a profile that is none, said (ICC.1:2010, 7.2)."""
+    icc = metadata.icc
+    if icc is None or (icc[36:40] == b"acsp" and int.from_bytes(icc[:4], "big") <= len(icc)):
+        return metadata
+    note = "its damaged colour profile was left out"
+    return replace(metadata, icc=None, notes=(*metadata.notes, note))
 
 
 def pixels_of(
@@ -182,7 +215,8 @@ def _from_cmyk(image: Image.Image, metadata: Metadata) -> tuple[Image.Image, Met
     assert converted is not None  # None is given only when converting in place
     icc = bytearray(srgb.tobytes())
     icc[_PROFILE_DATE] = _ANY_DATE  # else a picture's bytes would depend on the clock
-    return converted, replace(metadata, icc=bytes(icc))
+    note = "CMYK was converted to sRGB through its profile"
+    return converted, replace(metadata, icc=bytes(icc), notes=(*metadata.notes, note))
 
 
 def _copy_bands(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

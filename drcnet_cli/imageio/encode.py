@@ -1,6 +1,5 @@
 """Encoders that go through Pillow, and pictures as Pillow images."""
 
-import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -8,17 +7,18 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from drcnet_cli.imageio import cicp
+from drcnet_cli.imageio.jpeg import XMP_MARK, extra_segments, finished
 from drcnet_cli.imageio.picture import Picture, rescale
-from drcnet_cli.imageio.png import write_png
+from drcnet_cli.imageio.png_write import write_png
 from drcnet_cli.imageio.tiff_write import write_tiff
 
 JPEG_QUALITY = 95
 AVIF_QUALITY = 90
 # A JPEG segment holds 65533 bytes; EXIF and XMP each fit into one or cannot be kept.
 _SEGMENT = 65533
-_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 JPEG_EXIF_BYTES = _SEGMENT - len(b"Exif\0\0")
-JPEG_XMP_BYTES = _SEGMENT - len(_XMP_MARK)
+JPEG_XMP_BYTES = _SEGMENT - len(XMP_MARK)
 # Past this effort lossless WebP grows much slower and hardly smaller (12 megapixels: 3 s).
 _WEBP_EFFORT: dict[str, Any] = {"method": 2, "quality": 50}
 
@@ -39,7 +39,12 @@ def encode(picture: Picture, file: BinaryIO, format: str, quality: int | None) -
     # for whole, and leave half a picture without a word.
     encoded = BytesIO()
     _pillow_image(picture).save(encoded, format, **options)
-    file.write(encoded.getbuffer())
+    if format == "JPEG":
+        file.write(finished(encoded.getvalue(), picture.metadata))
+    elif format == "AVIF" and (pair := picture.metadata.cicp):
+        file.write(cicp.with_boxes(encoded.getvalue(), pair))
+    else:
+        file.write(encoded.getbuffer())
 
 
 def _jpeg_options(picture: Picture, quality: int | None) -> dict[str, Any]:
@@ -50,10 +55,10 @@ def _jpeg_options(picture: Picture, quality: int | None) -> dict[str, Any]:
         "icc_profile": metadata.icc,
         "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
     }
-    if metadata.xmp:
-        # As a raw segment, since Pillow writes XMP itself only from version 11 on.
-        body = _XMP_MARK + metadata.xmp
-        options["extra"] = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    if metadata.comment:
+        options["comment"] = metadata.comment
+    if extra := extra_segments(metadata):
+        options["extra"] = extra
     return options
 
 
@@ -121,9 +126,12 @@ def picture_to_image(picture: Picture) -> Image.Image:
 
 def _pillow_image(picture: Picture) -> Image.Image:
     pixels, alpha = picture.pixels, picture.alpha
+    white = picture.metadata.float_white
     if pixels.dtype != np.uint8 and (pixels.shape[2] == 3 or alpha is not None):
         pixels = rescale(pixels, np.dtype(np.uint8))
         alpha = None if alpha is None else rescale(alpha, np.dtype(np.uint8))
     if alpha is not None:
         pixels = np.concatenate((pixels, alpha[..., None]), axis=2)
+    if pixels.dtype == np.float32 and white != 1:
+        pixels = pixels * np.float32(white)
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

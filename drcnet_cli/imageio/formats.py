@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.imageio.kinds import kind_of_name
 
 _U8, _U16, _F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
@@ -107,7 +108,8 @@ _SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
 
 def is_image_name(path: Path) -> bool:
     """Tell whether a file's name is that of a picture which can be read."""
-    return path.suffix.lower() in SUPPORTED_SUFFIXES
+    kind = kind_of_name(path)
+    return path.suffix.lower() in SUPPORTED_SUFFIXES or (kind is not None and kind.is_read)
 
 
 def readable_formats() -> tuple[str, ...]:

@@ -34,6 +34,14 @@ _DESCRIPTIVE = {
     269, 270, 271, 272, ORIENTATION, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723,
     40091, 40092, 40093, 40094, 40095,
 }  # fmt: skip
+GEOREFERENCE, _IMAGEJ = "the georeference (GeoTIFF)", "ImageJ's data"
+# Fields that no other format has a place for.
+_PRIVATE = {
+    33550: GEOREFERENCE, 33922: GEOREFERENCE, 34264: GEOREFERENCE, 34735: GEOREFERENCE,
+    34736: GEOREFERENCE, 34737: GEOREFERENCE, 42112: "GDAL's data", 42113: "GDAL's data",
+    50838: _IMAGEJ, 50839: _IMAGEJ,
+}  # fmt: skip
+_LAST_CLASSIC = 13  # field types above are BigTIFF's
 _MOST_FIELDS = 4096
 _DEEPEST = 2  # EXIF inside the first directory, interoperability inside EXIF
 
@@ -194,6 +202,30 @@ def exif_from_directory(directory: Directory, order: Order) -> bytes | None:
         return None
     head = b"II*\0" if order == "<" else b"MM\0*"
     return head + struct.pack(order + "I", 8) + write_directory(kept, order, 8)
+
+
+def private_block(directory: Directory, order: Order, is_turned: bool) -> bytes | None:
+    """Return a block like EXIF's of fields that only a TIFF holds, None if there are none.
+
+    A georeference is true of the picture as it was stored, not of one that is turned.
+    """
+    tags = {tag for tag in _PRIVATE if not (is_turned and _PRIVATE[tag] == GEOREFERENCE)}
+    fields = {
+        tag: found
+        for tag, found in directory.fields.items()
+        if tag in tags and found.kind <= _LAST_CLASSIC
+    }
+    if not fields:
+        return None
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(order + "I", 8) + write_directory(Directory(fields), order, 8)
+
+
+def private_names(block: bytes) -> list[str]:
+    """Name what the fields of a `private_block` are, once each."""
+    layout, first = read_header(block)
+    fields = read_directory(block, layout, first).fields
+    return list(dict.fromkeys(_PRIVATE[tag] for tag in fields if tag in _PRIVATE))
 
 
 def first_number(exif: bytes, tag: int, default: int) -> int:

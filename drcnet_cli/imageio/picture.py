@@ -1,6 +1,7 @@
 """What a picture is between its two files, and how its pixels become the network's."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -9,13 +10,43 @@ _PEAKS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.f
 
 
 @dataclass(frozen=True)
+class Resolution:
+    """How a file states its resolution: the unit, or only the pixels' shape.
+
+    `aspect`: horizontal and vertical density of pixels that are not square, without a unit.
+    """
+
+    unit: Literal["inch", "cm"] = "inch"
+    aspect: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What lies behind the picture in a JPEG file: a gain map, a video.
+
+    `data`: all of it. `names`: what it is. `segments`: contents of APP2 segments that describe it.
+    `directory`: a multi-picture directory, its offsets counted from the beginning of `data`.
+    """
+
+    data: bytes
+    names: tuple[str, ...]
+    segments: tuple[bytes, ...] = ()
+    directory: bytes | None = None
+
+
+@dataclass(frozen=True)
 class Metadata:
     """Everything about a picture but its pixels.
 
     `format`: the format read ("JPEG"), None for a picture from memory. `mode`: its pixels as they
     were stored, in Pillow's terms. `exif`: a TIFF-structured block without the "Exif" prefix,
-    orientation 1, no thumbnail. `dpi`: horizontal, vertical. `xmp`: the packet. `png_chunks`: type
-    and contents of PNG chunks which only a PNG can hold. `notes`: what reading had to give up.
+    orientation 1, no thumbnail. `dpi`: horizontal, vertical; `resolution`: how it is stated. `xmp`:
+    the packet; `xmp_extension`: the parts of its extension, as JPEG has them. `comment`: bytes of
+    no stated encoding. `photoshop`: image resources, captions (IPTC) among them. `behind`: what
+    lies behind a JPEG's picture. `cicp`: primaries and transfer (H.273) that are not sRGB's.
+    `tiff_fields`: a block like `exif` of what only a TIFF holds. `png_chunks`: type and contents of
+    PNG chunks which only a PNG can hold. `float_white`: the file's value of white, if its pixels
+    are floating-point. `notes`: what reading had to give up.
     """
 
     format: str | None = None
@@ -23,8 +54,16 @@ class Metadata:
     exif: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    resolution: Resolution = Resolution()
     xmp: bytes | None = None
+    xmp_extension: tuple[bytes, ...] = ()
+    comment: bytes | None = None
+    photoshop: bytes | None = None
+    behind: Behind | None = None
+    cicp: tuple[int, int] | None = None
+    tiff_fields: bytes | None = None
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    float_white: float = 1.0
     notes: tuple[str, ...] = ()
 
 
@@ -101,6 +140,12 @@ def from_unit(image: np.ndarray, like: np.ndarray) -> np.ndarray:
         clipped *= np.float32(_PEAKS[like.dtype])
         np.rint(clipped, out=clipped)
     return np.ascontiguousarray(np.moveaxis(clipped, 0, -1), dtype=like.dtype)
+
+
+def is_gray(pixels: np.ndarray) -> bool:
+    """Tell whether the channels of H x W x C are the same everywhere."""
+    # A row at a time: a coloured picture is known by its first rows.
+    return all(bool((row == row[:, :1]).all()) for row in pixels)
 
 
 def rescale(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,18 +1,19 @@
-"""PNG files chunk by chunk: metadata, 16 bits a channel, and the encoder.
+"""PNG files chunk by chunk: metadata and 16 bits a channel.
 
-Pillow reads 16-bit colour as 8 bits and writes none; OpenCV reads it but keeps no metadata. PNG
-specification, third edition: chunks (5.3), filters (9), colour types (11.2.1).
+Pillow reads 16-bit colour as 8 bits; OpenCV reads it but keeps no metadata. PNG specification,
+third edition: chunks (5.3), passes (8), colour types (11.2.1).
 """
 
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import TypeVar
 
 import numpy as np
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio.cicp import stated
 from drcnet_cli.imageio.decode import (
     check_size,
     exif_from_text,
@@ -22,22 +23,34 @@ from drcnet_cli.imageio.decode import (
     upright_metadata,
 )
 from drcnet_cli.imageio.opencv import decode_deep
-from drcnet_cli.imageio.picture import Metadata, Picture, peak_value, turn_upright
+from drcnet_cli.imageio.picture import Metadata, Picture, Resolution, peak_value, turn_upright
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
-_GRAY, _GRAY_ALPHA, _PALETTE, _RGB, _RGBA = 0, 4, 3, 2, 6
-_METRE_PER_INCH = 0.0254
+GRAY, GRAY_ALPHA, PALETTE, RGB, RGBA = 0, 4, 3, 2, 6
+METRE_PER_INCH = 0.0254
+# First row and column, and steps, of the passes (section 8.2).
+_PASSES = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)  # fmt: skip
+_PLAIN = ((0, 0, 1, 1),)
 _MAX_INFLATED = 8_000_000  # bytes of one compressed profile or text; libpng's own limit
-_XMP = b"XML:com.adobe.xmp"
+XMP = b"XML:com.adobe.xmp"
 
 # How numbers become colours and what the author wrote: carried from PNG to PNG as they are.
 COLOUR_CHUNKS = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"})
+_NAMES = {
+    b"iCCP": "colour profile",
+    b"eXIf": "EXIF block",
+    **dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text"),
+}
+_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
-# On 12-megapixel photographs level 4 takes a third of level 6's time for 5 % more bytes.
-_LEVEL = 4
 _BAND_BYTES = 2**20
-_PAETH = 4
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class _Header:
     height: int
     depth: int
     colour: int
+    interlaced: bool
 
 
 def read_png(data: bytes) -> Picture:
@@ -54,37 +68,50 @@ def read_png(data: bytes) -> Picture:
     Raises ImageError for an animation or an impossible size, ValueError or Pillow's errors for
     damaged data.
     """
-    chunks = list(_chunks(data))
-    width, height, depth, colour = struct.unpack_from(">IIBB", dict(chunks)[b"IHDR"])
-    header = _Header(width, height, depth, colour)
-    check_size(width, height)
+    data, ended = _with_end(data)
+    damaged: list[str] = []
+    chunks = list(_chunks(data, damaged))
     by_type = dict(chunks)
-    frames = struct.unpack_from(">I", by_type[b"acTL"])[0] if b"acTL" in by_type else 1
-    if frames > 1:
-        raise ImageError(
-            f"is an animation of {frames} frames, and one picture is expected.",
-            "Save its frames as files first.",
-        )
+    header = _header(by_type)
     raw = _metadata(chunks)
+    if damaged:
+        note = f"its damaged {', '.join(dict.fromkeys(damaged))} left out"
+        raw = replace(raw, notes=(*raw.notes, note))
+    if not ended:
+        _check_rows(data, header)
+        raw = replace(raw, notes=(*raw.notes, "its end mark is missing, the picture is all there"))
     orientation = stored_orientation(raw)
     metadata = upright_metadata(raw, orientation)
-    data = _pixels_alone(data, by_type)
-    if depth == 16:
+    data = _pixels_alone(data)
+    if header.depth == 16:
         pixels, alpha = _deep_pixels(data, header)
         metadata = replace(metadata, mode="I;16" if pixels.shape[2] == 1 else "RGB;16")
     else:
         image = pillow_image(data, "PNG")
         drawn = image.getbbox()
-        if drawn is None or drawn[3] < height:  # is the last row black, or not there at all?
+        if drawn is None or drawn[3] < header.height:  # is the last row black, or not there at all?
             _check_rows(data, header)
-        if colour == _GRAY:
+        if header.colour == GRAY:
             image.info.pop("transparency", None)
         pixels, alpha, metadata = pixels_of(image, metadata)
-    if colour == _GRAY and (key := by_type.get(b"tRNS")):
-        alpha = _alpha_of_key(pixels, struct.unpack(">H", key)[0], depth)
+    if header.colour == GRAY and (key := by_type.get(b"tRNS")):
+        alpha = _alpha_of_key(pixels, struct.unpack(">H", key)[0], header.depth)
     if alpha is not None:
         alpha = turn_upright(alpha, orientation)
     return Picture(turn_upright(pixels, orientation), alpha, metadata)
+
+
+def _header(chunks: dict[bytes, bytes]) -> _Header:
+    """Return what the header says; raises ImageError for an animation or an impossible size."""
+    width, height, depth, colour = struct.unpack_from(">IIBB", chunks[b"IHDR"])
+    check_size(width, height)
+    frames = struct.unpack_from(">I", chunks[b"acTL"])[0] if b"acTL" in chunks else 1
+    if frames > 1:
+        raise ImageError(
+            f"is an animation of {frames} frames, and one picture is expected.",
+            "Save its frames as files first.",
+        )
+    return _Header(width, height, depth, colour, chunks[b"IHDR"][12] == 1)
 
 
 def _spans(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
@@ -100,9 +127,24 @@ def _spans(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + size
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _with_end(data: bytes) -> tuple[bytes, bool]:
+    """Return the file with an end mark, and whether it was there; a chunk cut off is left out."""
+    view, whole, kind = memoryview(data), len(MAGIC), b""
+    while kind != b"IEND" and whole + 12 <= len(view):
+        size, kind = struct.unpack_from(">I4s", view, whole)
+        if whole + 12 + size > len(view):
+            break
+        whole += 12 + size
+    else:
+        if kind == b"IEND":
+            return data, True
+    return data[:whole] + _END, False
+
+
+def _chunks(data: bytes, damaged: list[str]) -> Iterator[tuple[bytes, bytes]]:
     """Give the type and contents of every chunk but those of pixels, all checksums verified.
 
+    Names of those that a reader may do without and whose checksum is wrong are added to `damaged`.
     Raises ValueError where a checksum is wrong or the end is missing: pixels would be too.
     """
     view = memoryview(data)
@@ -112,14 +154,20 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         # A lower-case first letter marks a chunk that a reader may do without.
         if not whole and kind[:1].isupper():
             raise ValueError(f"the checksum of its {kind.decode('latin-1')} chunk is wrong")
+        if not whole:
+            damaged.append(_NAMES.get(kind, f"{kind.decode('latin-1')} chunk"))
         if whole and kind not in (b"IDAT", b"fdAT"):
             yield kind, bytes(view[start + 8 : end - 4])
 
 
 def _check_rows(data: bytes, header: _Header) -> None:
     """Refuse pixels that end before the last row: Pillow leaves what is missing black."""
-    bits = header.depth * {_GRAY: 1, _RGB: 3, _PALETTE: 1, _GRAY_ALPHA: 2, _RGBA: 4}[header.colour]
-    left = header.height * (1 + (header.width * bits + 7) // 8)
+    bits = header.depth * {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}[header.colour]
+    left = sum(
+        len(range(top, header.height, down)) * (1 + (across * bits + 7) // 8)
+        for top, start, down, right in (_PASSES if header.interlaced else _PLAIN)
+        if (across := len(range(start, header.width, right)))
+    )
     view, unpacker = memoryview(data), zlib.decompressobj()
     for kind, start, end in _spans(view):
         packed = view[start + 8 : end - 4] if kind == b"IDAT" else b""
@@ -130,14 +178,14 @@ def _check_rows(data: bytes, header: _Header) -> None:
         raise ValueError("the file ends before its pixels do")
 
 
-def _pixels_alone(data: bytes, kinds: Collection[bytes]) -> bytes:
+def _pixels_alone(data: bytes) -> bytes:
     """Give the file without what only describes the picture: decoders set that limits of theirs.
 
-    Pillow refuses a picture for its profile of more than a megabyte.
+    Pillow refuses a picture for its profile of more than a megabyte, or damage in a text.
     """
-    if not any(map(_describes, kinds)):
-        return data
     view = memoryview(data)
+    if not any(_describes(kind) for kind, _, _ in _spans(view)):
+        return data
     spans = [view[start:end] for kind, start, end in _spans(view) if not _describes(kind)]
     return b"".join((MAGIC, *spans))
 
@@ -147,29 +195,53 @@ def _describes(kind: bytes) -> bool:
 
 
 def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
-    exif = exif_text = icc = dpi = xmp = None
-    kept = []
+    metadata, kept, exif_text = Metadata(format="PNG"), [], None
+    notes: list[str] = []
     for kind, body in chunks:
+        keyword = body.partition(b"\0")[0] if kind in _TEXT_CHUNKS else b""
         if kind == b"eXIf":
-            exif = body
+            metadata = replace(metadata, exif=body)
         elif kind == b"iCCP":
             # Once only, here and below: each may be megabytes of a few bytes.
-            icc = _inflate(body.partition(b"\0")[2][1:]) if icc is None else icc
+            if metadata.icc is None:
+                packed = body.partition(b"\0")[2][1:]
+                icc = _undamaged(notes, "colour profile", _inflate, packed)
+                metadata = replace(metadata, icc=icc)
         elif kind == b"pHYs" and len(body) == 9:
-            x, y, unit = struct.unpack(">IIB", body)
-            dpi = (x * _METRE_PER_INCH, y * _METRE_PER_INCH) if unit == 1 and x and y else None
-        elif kind in _TEXT_CHUNKS:
-            keyword = body.partition(b"\0")[0]
-            if keyword == _XMP:
-                xmp = _international_text(body) if xmp is None else xmp
-            elif keyword == b"Raw profile type exif":
-                exif_text = _plain_text(kind, body) if exif_text is None else exif_text
-            else:
-                kept.append((kind, body))
-        elif kind in COLOUR_CHUNKS:
+            metadata = _with_density(metadata, *struct.unpack(">IIB", body))
+        elif kind == b"cICP" and len(body) == 4 and body[2:] == b"\0\1":  # RGB, all values
+            metadata = replace(metadata, cicp=stated(body[0], body[1]))
+        elif keyword == XMP:
+            if metadata.xmp is None:
+                xmp = _undamaged(notes, "XMP", _international_text, body)
+                metadata = replace(metadata, xmp=xmp)
+        elif keyword == b"Raw profile type exif":
+            if exif_text is None:
+                exif_text = _undamaged(notes, "EXIF text", _plain_text, kind, body)
+        elif kind in COLOUR_CHUNKS or kind in _TEXT_CHUNKS:
             kept.append((kind, body))
-    exif = exif or (exif_from_text(exif_text) if exif_text else None)
-    return Metadata("PNG", "", exif, icc, dpi, xmp, tuple(kept))
+    exif = metadata.exif or (exif_from_text(exif_text) if exif_text else None)
+    return replace(metadata, exif=exif, png_chunks=tuple(kept), notes=tuple(notes))
+
+
+def _undamaged(
+    notes: list[str], what: str, unpack: Callable[..., _T], *arguments: bytes
+) -> _T | None:
+    """Return what a chunk unpacks to; a damaged one, beside sound pixels, is noted instead."""
+    try:
+        return unpack(*arguments)
+    except (ValueError, zlib.error):
+        notes.append(f"its damaged {what} was left out")
+        return None
+
+
+def _with_density(metadata: Metadata, x: int, y: int, unit: int) -> Metadata:
+    """Return the metadata with pixels a metre (unit 1), or the pixels' shape (unit 0)."""
+    if unit == 1 and x and y:
+        return replace(metadata, dpi=(x * METRE_PER_INCH, y * METRE_PER_INCH))
+    if unit == 0 and x and y and x != y:
+        return replace(metadata, resolution=Resolution(aspect=(x, y)))
+    return metadata
 
 
 def _plain_text(kind: bytes, body: bytes) -> str:
@@ -194,7 +266,7 @@ def _inflate(data: bytes) -> bytes:
 
 def _deep_pixels(data: bytes, header: _Header) -> tuple[np.ndarray, np.ndarray | None]:
     pixels, alpha = decode_deep(data)
-    if header.colour == _GRAY_ALPHA:
+    if header.colour == GRAY_ALPHA:
         pixels = np.ascontiguousarray(pixels[..., :1])  # OpenCV makes RGB of gray with alpha
     if pixels.dtype != np.uint16 or pixels.shape[:2] != (header.height, header.width):
         raise ValueError("decoded as another kind of picture than its header says")
@@ -206,74 +278,3 @@ def _alpha_of_key(gray: np.ndarray, key: int, depth: int) -> np.ndarray:
     peak = int(peak_value(gray.dtype))
     value = key * peak // (2**depth - 1)
     return np.where(gray[..., 0] == value, 0, peak).astype(gray.dtype)
-
-
-def write_png(picture: Picture, file: BinaryIO) -> None:
-    """Encode 8 or 16 bits a channel with the picture's metadata, a band of rows at a time."""
-    channels, alpha = picture.pixels.shape[2], picture.alpha is not None
-    colour = {(1, False): _GRAY, (1, True): _GRAY_ALPHA, (3, False): _RGB, (3, True): _RGBA}
-    depth = 8 * picture.pixels.dtype.itemsize
-    size = struct.pack(">II", picture.width, picture.height)
-    file.write(MAGIC)
-    _write_chunk(file, b"IHDR", size + bytes((depth, colour[channels, alpha], 0, 0, 0)))
-    for kind, body in _ancillary(picture.metadata):
-        _write_chunk(file, kind, body)
-    for packed in filter(None, _compressed(picture)):
-        _write_chunk(file, b"IDAT", packed)
-    _write_chunk(file, b"IEND", b"")
-
-
-def _write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
-    checksum = zlib.crc32(body, zlib.crc32(kind))
-    file.write(b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum))))
-
-
-def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
-    if metadata.icc:
-        yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)
-    # A profile and sRGB exclude each other; the profile says more.
-    yield from (chunk for chunk in metadata.png_chunks if chunk[0] != b"sRGB" or not metadata.icc)
-    if metadata.dpi:
-        per_metre = [min(round(dpi / _METRE_PER_INCH), 2**31 - 1) for dpi in metadata.dpi]
-        yield b"pHYs", struct.pack(">IIB", *per_metre, 1)
-    if metadata.exif:
-        yield b"eXIf", metadata.exif
-    if metadata.xmp:
-        yield b"iTXt", _XMP + b"\0\0\0\0\0" + metadata.xmp
-
-
-def _compressed(picture: Picture) -> Iterator[bytes]:
-    """Give the zlib stream of all rows, each filtered by Paeth's predictor."""
-    packer = zlib.compressobj(_LEVEL, strategy=zlib.Z_FILTERED)
-    step = (picture.pixels.shape[2] + (picture.alpha is not None)) * picture.pixels.itemsize
-    rows = max(1, _BAND_BYTES // (picture.width * step))
-    above = np.zeros((1, picture.width * step), np.uint8)
-    for top in range(0, picture.height, rows):
-        band = _stored_rows(picture, top, top + rows)
-        before = np.concatenate((above, band[:-1]))
-        above = band[-1:]
-        yield packer.compress(_filtered(band, before, step).data)
-    yield packer.flush()
-
-
-def _stored_rows(picture: Picture, top: int, bottom: int) -> np.ndarray:
-    """Give rows as bytes: channels interleaved, alpha last, the high byte first."""
-    band = picture.pixels[top:bottom]
-    if picture.alpha is not None:
-        band = np.concatenate((band, picture.alpha[top:bottom, :, None]), axis=2)
-    big_endian = np.ascontiguousarray(band, band.dtype.newbyteorder(">"))
-    return big_endian.view(np.uint8).reshape(len(band), -1)
-
-
-def _filtered(band: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
-    """Give rows less Paeth's prediction, each behind its filter's number (section 9.4)."""
-    left, corner = np.zeros_like(band), np.zeros_like(band)
-    left[:, step:], corner[:, step:] = band[:, :-step], above[:, :-step]
-    a, b, c = (side.astype(np.int16) for side in (left, above, corner))
-    to_a, to_b, to_c = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
-    nearest = np.where(to_b <= to_c, above, corner)
-    predicted = np.where((to_a <= to_b) & (to_a <= to_c), left, nearest)
-    filtered = np.empty((len(band), band.shape[1] + 1), np.uint8)
-    filtered[:, 0] = _PAETH
-    np.subtract(band, predicted, out=filtered[:, 1:])
-    return filtered

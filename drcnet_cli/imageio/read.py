@@ -1,38 +1,30 @@
 """Reading: bytes to an upright picture, every failure one sentence that names the file."""
 
 import io
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio import png, tiff_read
-from drcnet_cli.imageio.decode import MAX_PIXELS, check_size, from_loaded, pillow_image
+from drcnet_cli.imageio import cicp, jpeg, png, tiff_read
+from drcnet_cli.imageio.decode import (
+    DECODING_ERRORS,
+    MAX_PIXELS,
+    check_size,
+    from_loaded,
+    pillow_image,
+    without_damaged_profile,
+)
+from drcnet_cli.imageio.floats import check_float_range, fit_floats
 from drcnet_cli.imageio.formats import readable_formats
+from drcnet_cli.imageio.heif import read_heif
+from drcnet_cli.imageio.jxl import read_jxl
+from drcnet_cli.imageio.kinds import HEIC, JXL, RAW, Kind, explain_no_picture, kind_of_data, unread
 from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture
-
-# Everything that Pillow's parsers and the ones here are known to raise on bytes that are no whole
-# picture: OSError and SyntaxError are Pillow's own way of saying so, zlib.error and struct.error
-# come from compressed data and headers cut short, the rest from headers that contradict
-# themselves.
-DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
+from drcnet_cli.imageio.raw import read_raw
 
 # The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
 _MAX_BYTES = 8 * 2**30
@@ -40,25 +32,30 @@ _PIECE = 2**24
 _JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
 
 
-def read_picture(source: Path | BinaryIO) -> Picture:
+def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -> Picture:
     """Read one picture from a file or a binary stream (which need not be able to seek).
 
+    `float_range`: the value of white in floating-point files; without it they must keep to 0..1.
+
     Raises ImageError, its message one sentence naming the file, if it cannot be opened, is cut
-    off, damaged or no picture, holds several frames, or pixels of a kind that is not read.
+    off, damaged or no picture, holds several frames, or pixels of a kind or range that is not read.
     """
+    check_float_range(float_range)
     name = str(source) if isinstance(source, Path) else _stream_name(source)
     data = _read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
     try:
-        return _without_surprises(_decode(data))
+        picture = _decode(data)
+        picture.metadata = without_damaged_profile(picture.metadata)
+        return fit_floats(picture, float_range)
     except ImageError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not a picture in a format that can be read.",
-            f"Formats read: {', '.join(readable_formats())}.",
-        ) from error
+        formats = f"Formats read: {', '.join(readable_formats())}."
+        plain = "is not a picture in a format that can be read.", formats
+        message, hint = explain_no_picture(data) or plain
+        raise ImageError(f"{name} {message}", hint) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{name} declares more than the {MAX_PIXELS / 1e6:.0f} megapixels that are read.",
@@ -116,17 +113,35 @@ def _read_stream(stream: BinaryIO, name: str) -> bytes:
 
 def _decode(data: bytes) -> Picture:
     """Choose the reader by the first bytes; the file's name has no say."""
+    if kind := kind_of_data(data):
+        return _decode_kind(data, kind)
     if data.startswith(png.MAGIC):
         return png.read_png(data)
     if data.startswith(tiff_read.MAGIC):
         return tiff_read.read_tiff(data)
     if data[:2] in (b"P2", b"P3", b"P5", b"P6") and (peak := _pnm_peak(data)) > 255:
         return _deep_pnm(data, peak)
+    if data.startswith(jpeg.MAGIC):
+        return jpeg.read_jpeg(data)
     note = _depth_note(data)
     picture = from_loaded(pillow_image(data))
-    if note:
-        picture.metadata = replace(picture.metadata, notes=(*picture.metadata.notes, note))
+    metadata = picture.metadata
+    if data[4:8] == b"ftyp":
+        metadata = replace(metadata, cicp=cicp.of_boxes(data))
+    picture.metadata = replace(metadata, notes=(*metadata.notes, note) if note else metadata.notes)
     return picture
+
+
+def _decode_kind(data: bytes, kind: Kind) -> Picture:
+    """Read a picture through a package of its own; raises ImageError where there is none."""
+    if kind is HEIC:
+        return read_heif(data)
+    if kind is RAW:
+        return read_raw(data)
+    if kind is JXL:
+        found = read_jxl(data)
+        return found if isinstance(found, Picture) else _decode(found)
+    raise unread(kind)
 
 
 def _pnm_header(data: bytes) -> list[int]:
@@ -167,18 +182,3 @@ def _depth_note(data: bytes) -> str:
         depth = data[box + 9]  # pixi: version and flags, number of channels, bits of each
         return f"AVIF of {depth} bits a channel was read as 8 bits" if depth > 8 else ""
     return ""
-
-
-def _without_surprises(picture: Picture) -> Picture:
-    """Refuse floats that no network can take; clip those outside [0, 1], and say so."""
-    if picture.pixels.dtype != np.float32:
-        return picture
-    low, high = float(picture.pixels.min()), float(picture.pixels.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError("holds NaN or infinite values.", "Replace them first.")
-    if low < 0 or high > 1:
-        note = f"values outside 0..1 (found {low:.4g} to {high:.4g}) are clipped"
-        np.clip(picture.pixels, 0, 1, out=picture.pixels)
-        notes = (*picture.metadata.notes, note)
-        picture.metadata = replace(picture.metadata, notes=notes)
-    return picture

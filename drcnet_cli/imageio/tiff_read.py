@@ -4,14 +4,22 @@ Layouts that OpenCV reads wrongly without a word (a plane for each channel, gray
 handed to it as one or more plain gray TIFFs made of the same compressed strips.
 """
 
+import math
 import struct
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio.decode import check_size, pillow_image, pixels_of, upright_metadata
+from drcnet_cli.imageio.decode import (
+    DECODING_ERRORS,
+    check_size,
+    pillow_image,
+    pixels_of,
+    upright_metadata,
+)
 from drcnet_cli.imageio.ifd import (
+    GEOREFERENCE,
     LONG,
     ORIENTATION,
     SHORT,
@@ -19,28 +27,39 @@ from drcnet_cli.imageio.ifd import (
     Layout,
     exif_from_directory,
     integers,
+    private_block,
     read_directory,
     read_header,
     write_directory,
 )
+from drcnet_cli.imageio.libtiff import silence_libtiff
 from drcnet_cli.imageio.opencv import decode_deep
-from drcnet_cli.imageio.picture import Metadata, Picture, turn_upright
+from drcnet_cli.imageio.photoshop import carried
+from drcnet_cli.imageio.picture import Metadata, Picture, Resolution, turn_upright
+from drcnet_cli.imageio.raw import read_raw
+from drcnet_cli.imageio.tiff_pages import choose_page, first_page_at, is_raw_tiff
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 277, 278, 279
 X_DPI, Y_DPI, PLANAR, DPI_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
-EXTRA, SAMPLE_FORMAT, XMP, ICC = 338, 339, 700, 34675
+EXTRA, SAMPLE_FORMAT, XMP, ICC, PHOTOSHOP, LAYERS = 338, 339, 700, 34675, 34377, 37724
 
 UNSIGNED, FLOATING = 1, 3
 _FORMS = {UNSIGNED: "unsigned", 2: "signed", FLOATING: "floating-point"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 _PREMULTIPLIED = 1
-INCH, CENTIMETRE = 2, 3
-_REDUCED_RESOLUTION = 1
-_MOST_PAGES = 1000
+NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
+# What every libtiff decodes, so that a failure is the file's; and names of what some do not.
+_COMMON = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+_COMPRESSIONS = {
+    6: "old-style JPEG", 9: "JBIG", 10: "JBIG", 32809: "ThunderScan", 34661: "JBIG",
+    33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34676: "SGI LogLuv",
+    34677: "SGI LogLuv", 34887: "LERC", 34892: "lossy JPEG", 34925: "LZMA", 34926: "Zstandard",
+    50000: "Zstandard", 34927: "WebP", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,16 +93,36 @@ _PLAIN = "Save it as an 8-bit or 16-bit RGB or gray TIFF first."
 
 
 def read_tiff(data: bytes) -> Picture:
-    """Decode a TIFF file; raises ImageError for what is not one upright photograph."""
+    """Decode a TIFF file; raises ImageError for what is not one photograph."""
     layout, first = read_header(data)
-    page = _Page(layout, read_directory(data, layout, first))
-    _check_pages(data, page)
+    if is_raw_tiff(data, layout, first):
+        return read_raw(data)
+    at, notes = choose_page(data, layout, first)
+    if at != first or notes:
+        data = first_page_at(data, layout, at)
+    page = _Page(layout, read_directory(data, layout, at))
     check_size(page.one(WIDTH), page.one(HEIGHT))
     _check_strips(data, page)
     orientation = page.one(ORIENTATION, 1)
     metadata = upright_metadata(_metadata(page), orientation)
+    metadata = replace(metadata, notes=(*metadata.notes, *notes))
+    try:
+        return _decode_page(data, page, metadata, orientation)
+    except DECODING_ERRORS as error:
+        compression = page.one(COMPRESSION, 1)
+        if compression in _COMMON:
+            raise
+        name = _COMPRESSIONS.get(compression, f"a method that is unknown here ({compression})")
+        raise ImageError(
+            f"is compressed with {name}, which is not read.",
+            "Save it with LZW or Deflate compression first",
+        ) from error
+
+
+def _decode_page(data: bytes, page: _Page, metadata: Metadata, orientation: int) -> Picture:
     if max(page.all(BITS, (1,))) <= 8:
         # Pillow turns a TIFF upright as it loads it.
+        silence_libtiff()
         image = pillow_image(data, "TIFF")
         extra = page.samples - len(image.getbands()) if page.all(EXTRA) else 0
         pixels, alpha, metadata = pixels_of(image, metadata)
@@ -94,20 +133,6 @@ def read_tiff(data: bytes) -> Picture:
     if alpha is not None:
         alpha = turn_upright(alpha, orientation)
     return Picture(turn_upright(pixels, orientation), alpha, metadata)
-
-
-def _check_pages(data: bytes, page: _Page) -> None:
-    """Refuse several pages; a smaller copy of the first one (a preview) is none."""
-    pages, at, seen = 1, page.directory.next, set[int]()
-    while at and at not in seen and len(seen) < _MOST_PAGES:
-        seen.add(at)
-        other = _Page(page.layout, read_directory(data, page.layout, at, only={SUBFILE}))
-        pages += not other.one(SUBFILE) & _REDUCED_RESOLUTION
-        at = other.directory.next
-    if pages > 1:
-        raise ImageError(
-            f"has {pages} pages, and one picture is expected.", "Save each page as a file first."
-        )
 
 
 def _check_strips(data: bytes, page: _Page) -> None:
@@ -141,12 +166,23 @@ def _metadata(page: _Page) -> Metadata:
     fields = page.directory.fields
     icc, xmp = fields.get(ICC), fields.get(XMP)
     bits = page.all(BITS, (1,))[0]
+    shop, turned = fields.get(PHOTOSHOP), 2 <= page.one(ORIENTATION, 1) <= 8
+    private = private_block(page.directory, page.layout.order, turned)
+    notes = []
+    if turned and private_block(page.directory, page.layout.order, False) != private:
+        notes.append(f"{GEOREFERENCE} left out, as the picture was turned upright")
+    if LAYERS in fields:
+        notes.append("Photoshop's layers left out")
     return Metadata(
         format="TIFF",
         mode=f"{page.samples} x {bits}-bit",
         exif=exif_from_directory(page.directory, page.layout.order),
         icc=icc.raw if icc else None,
         dpi=_dpi(page),
+        resolution=_resolution(page),
+        photoshop=carried(shop.raw, turned) if shop else None,
+        tiff_fields=private,
+        notes=tuple(notes),
         xmp=xmp.raw if xmp else None,
     )
 
@@ -158,6 +194,17 @@ def _dpi(page: _Page) -> tuple[float, float] | None:
         return None
     (x, x_over), (y, y_over) = ratios
     return x / x_over * factor, y / y_over * factor
+
+
+def _resolution(page: _Page) -> Resolution:
+    """Return the unit that the file states, and the pixels' shape where it states no size."""
+    unit, ratios = page.one(DPI_UNIT, INCH), [page.all(tag) for tag in (X_DPI, Y_DPI)]
+    if unit == NO_UNIT and all(len(ratio) == 2 and 0 not in ratio for ratio in ratios):
+        (x, x_over), (y, y_over) = ratios
+        common = math.gcd(x * y_over, y * x_over)
+        aspect = x * y_over // common, y * x_over // common
+        return Resolution(aspect=aspect if aspect != (1, 1) and max(aspect) < 2**16 else None)
+    return Resolution(unit="cm" if unit == CENTIMETRE else "inch")
 
 
 def _noting(metadata: Metadata, note: str) -> Metadata:

@@ -74,11 +74,19 @@ def _fitting(offsets: list[int]) -> list[int]:
 
 
 def _described(metadata: Metadata) -> tuple[Directory, Order]:
-    """Give the EXIF fields as a directory to add to, and their byte order."""
-    if metadata.exif is None:
-        return Directory(), "<"
-    layout, first = read_header(metadata.exif)
-    return descriptive(read_directory(metadata.exif, layout, first)), layout.order
+    """Give the EXIF and private fields as a directory to add to, and their byte order."""
+    described, order = Directory(), None
+    if metadata.exif is not None:
+        layout, first = read_header(metadata.exif)
+        described = descriptive(read_directory(metadata.exif, layout, first))
+        order = layout.order
+    if metadata.tiff_fields is not None:
+        layout, first = read_header(metadata.tiff_fields)
+        # Both are of one file, unless somebody put them together: then EXIF says more.
+        if order in (None, layout.order):
+            described.fields |= read_directory(metadata.tiff_fields, layout, first).fields
+            order = layout.order
+    return described, order or "<"
 
 
 def _strip(picture: Picture, top: int, bottom: int, order: Order) -> bytes:
@@ -86,7 +94,9 @@ def _strip(picture: Picture, top: int, bottom: int, order: Order) -> bytes:
     band = picture.pixels[top:bottom]
     if picture.alpha is not None:
         band = np.concatenate((band, picture.alpha[top:bottom, :, None]), axis=2)
-    if band.dtype != np.float32:
+    if band.dtype == np.float32:
+        band = band * np.float32(picture.metadata.float_white)  # as the file had it
+    else:
         differences = band.copy()
         differences[:, 1:] -= band[:, :-1]
         band = differences
@@ -109,15 +119,22 @@ def _add_structure(directory: Directory, picture: Picture, order: Order, rows: i
     }
     if samples > colours:
         short[tag.EXTRA] = [_NOT_PREMULTIPLIED]
-    if metadata.dpi:
-        short[tag.DPI_UNIT] = [tag.INCH]
-        directory.fields[tag.X_DPI] = rational(order, metadata.dpi[0])
-        directory.fields[tag.Y_DPI] = rational(order, metadata.dpi[1])
+    unit, density = tag.INCH, metadata.dpi
+    if metadata.resolution.aspect:
+        unit, density = tag.NO_UNIT, metadata.resolution.aspect
+    elif density and metadata.resolution.unit == "cm":
+        unit, density = tag.CENTIMETRE, (density[0] / 2.54, density[1] / 2.54)
+    if density:
+        short[tag.DPI_UNIT] = [unit]
+        directory.fields[tag.X_DPI] = rational(order, density[0])
+        directory.fields[tag.Y_DPI] = rational(order, density[1])
     for name, values in short.items():
         directory.fields[name] = integers(order, SHORT, values)
     sides = {tag.WIDTH: picture.width, tag.HEIGHT: picture.height, tag.ROWS_PER_STRIP: rows}
     for name, value in sides.items():
         directory.fields[name] = integers(order, LONG, [value])
+    if metadata.photoshop:
+        directory.fields[tag.PHOTOSHOP] = opaque(BYTE, metadata.photoshop)
     if metadata.icc:
         directory.fields[tag.ICC] = opaque(UNDEFINED, metadata.icc)
     if metadata.xmp:

@@ -8,10 +8,15 @@ from typing import BinaryIO
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.imageio.cicp import is_lost
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
-from drcnet_cli.imageio.picture import Metadata, Picture, rescale
+from drcnet_cli.imageio.ifd import private_names
+from drcnet_cli.imageio.photoshop import has_iptc
+from drcnet_cli.imageio.picture import Metadata, Picture, Resolution, rescale
 from drcnet_cli.imageio.png import COLOUR_CHUNKS
+from drcnet_cli.imageio.transparency import Colour, is_opaque, laid_on, parse_colour
+from drcnet_cli.imageio.xmp import without_announcements, without_extension
 
 _DEPTHS = {1: "8-bit", 2: "16-bit", 4: "floating point"}  # by bytes a value
 _STANDARD_GAMMA = (45455).to_bytes(4, "big")  # sRGB's, which every reader assumes
@@ -24,6 +29,7 @@ def write_picture(
     format: str | None = None,
     quality: int | None = None,
     strip_metadata: bool = False,
+    background: str | None = None,
 ) -> list[str]:
     """Write a picture whole or not at all; give what reading and the format made it lose.
 
@@ -31,7 +37,8 @@ def write_picture(
     for a stream, the format that the picture was read in (PNG if that is not written). `quality`
     1..100: JPEG (95, always 4:4:4), AVIF (90), WebP (lossless without it); other formats pass it
     over. `strip_metadata` leaves out EXIF, XMP, resolution and text, but not the colour profile,
-    without which colours change.
+    without which colours change. `background`: the colour that transparency is laid on where the
+    format holds none; alpha that hides nothing is left out anyway.
 
     Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
     cannot hold the picture (alpha, size) or the file cannot be written, StorageError if no other
@@ -39,12 +46,13 @@ def write_picture(
     """
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
+    colour = None if background is None else parse_colour(background)
     writer = writer_for(_choose_format(picture, destination, format))
     name = str(destination) if isinstance(destination, Path) else "The output"
     if strip_metadata:
         picture = replace(picture, metadata=_stripped(picture.metadata))
     try:
-        fitted, notes = _fit(picture, writer)
+        fitted, notes = _fit(picture, writer, colour)
         _write(fitted, destination, writer.name, quality)
     except UsageError:
         raise
@@ -82,25 +90,50 @@ def _choose_format(picture: Picture, destination: Path | BinaryIO, asked: str | 
 
 def _stripped(metadata: Metadata) -> Metadata:
     colour = tuple(chunk for chunk in metadata.png_chunks if chunk[0] in COLOUR_CHUNKS)
-    return replace(metadata, exif=None, xmp=None, dpi=None, png_chunks=colour)
+    return Metadata(
+        format=metadata.format,
+        mode=metadata.mode,
+        icc=metadata.icc,
+        cicp=metadata.cicp,
+        png_chunks=colour,
+        float_white=metadata.float_white,
+        notes=metadata.notes,
+    )
 
 
-def _fit(picture: Picture, writer: Format) -> tuple[Picture, list[str]]:
+def _without_alpha(
+    picture: Picture, writer: Format, background: Colour | None
+) -> tuple[Picture, list[str]]:
+    """Return the picture without alpha, if the format holds none, and what that changed.
+
+    Raises ImageError for alpha that hides something, without a background to show there.
+    """
+    if picture.alpha is None or writer.alpha:
+        return picture, []
+    if is_opaque(picture):
+        return replace(picture, alpha=None), []
+    if background is None:
+        raise ImageError(
+            f"would lose its transparency: {writer.name} holds none.",
+            "Use --format png, or --background white",
+        )
+    pixels = laid_on(picture, background)
+    note = f"transparency laid on #{bytes(background).hex()}, since {writer.name} holds none"
+    return replace(picture, pixels=pixels, alpha=None), [note]
+
+
+def _fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[Picture, list[str]]:
     """Give the picture as the format can hold it, and what was lost.
 
     Raises ImageError for alpha or sides that it cannot hold.
     """
-    if picture.alpha is not None and not writer.alpha:
-        raise ImageError(
-            f"would lose its transparency: {writer.name} holds none.", "Use --format png"
-        )
+    picture, notes = _without_alpha(picture, writer, background)
     if max(picture.width, picture.height) > writer.longest_side:
         raise ImageError(
             f"would be {picture.width} x {picture.height} pixels; {writer.name} ends at "
             f"{writer.longest_side} a side.",
             "Use --format png",
         )
-    notes = []
     dtype = picture.pixels.dtype
     if dtype not in writer.types:
         deepest = writer.types[-1]
@@ -130,6 +163,9 @@ def _fit_metadata(picture: Picture, writer: Format) -> tuple[Metadata, list[str]
             replace(metadata, xmp=None),
             [*lost, "XMP" if not writer.xmp else "XMP of more than 64 kB"],
         )
+    if not jpeg:
+        metadata, lost = _without_jpegs_own(metadata, lost)
+    metadata, lost = _without_what_few_hold(metadata, lost, writer.name)
     # A profile for gray says nothing about the RGB that some formats make of it.
     becomes_rgb = picture.pixels.shape[2] == 1 and not writer.gray
     if metadata.icc and (not writer.icc or (becomes_rgb and metadata.icc[16:20] == b"GRAY")):
@@ -140,6 +176,39 @@ def _fit_metadata(picture: Picture, writer: Format) -> tuple[Metadata, list[str]
         lost += _png_losses(metadata.png_chunks)
         metadata = replace(metadata, png_chunks=())
     return metadata, lost
+
+
+def _without_what_few_hold(
+    metadata: Metadata, lost: list[str], format: str
+) -> tuple[Metadata, list[str]]:
+    """Return the metadata without what only two or three formats hold, and the names."""
+    if metadata.photoshop and format not in ("JPEG", "TIFF"):
+        what = "IPTC captions" if has_iptc(metadata.photoshop) else "Photoshop data"
+        metadata, lost = replace(metadata, photoshop=None), [*lost, what]
+    if metadata.cicp and format not in ("PNG", "AVIF"):
+        pair = "/".join(map(str, metadata.cicp))
+        lost = [*lost, f"the colour space (CICP {pair})"] if is_lost(metadata.cicp) else lost
+        metadata = replace(metadata, cicp=None)
+    if metadata.tiff_fields and format != "TIFF":
+        lost = [*lost, *private_names(metadata.tiff_fields)]
+        metadata = replace(metadata, tiff_fields=None)
+    if metadata.resolution.aspect and format not in ("JPEG", "PNG", "TIFF"):
+        metadata, lost = replace(metadata, resolution=Resolution()), [*lost, "the pixels' shape"]
+    if metadata.comment and format not in ("JPEG", "PNG"):
+        metadata, lost = replace(metadata, comment=None), [*lost, "the comment"]
+    return metadata, lost
+
+
+def _without_jpegs_own(metadata: Metadata, lost: list[str]) -> tuple[Metadata, list[str]]:
+    """Return the metadata without what only a JPEG holds, nor what announces it, and the names."""
+    packet = metadata.xmp
+    if metadata.xmp_extension:
+        lost = [*lost, "the extended XMP"]
+        packet = without_extension(packet) if packet else None
+    if metadata.behind:
+        lost = [*lost, *metadata.behind.names]
+        packet = without_announcements(packet) if packet else None
+    return replace(metadata, xmp=packet, xmp_extension=(), behind=None), lost
 
 
 def _png_losses(chunks: tuple[tuple[bytes, bytes], ...]) -> list[str]:

@@ -201,7 +201,7 @@ def serve(
         restorer = open_restorer(config, lambda text: tell("note", text))
         tell("opened", restorer.facts())
         if config.dtype == "auto":
-            settle_dtype(restorer, samples)
+            settle_dtype(restorer, samples, options.float_range)
             tell("settled", restorer.facts())
         restore_files(jobs(), restorer, options, observer)
     except DrcnetError as error:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
-from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
+from drcnet_cli.imageio import (
+    Picture,
+    format_for,
+    keep_hidden,
+    read_picture,
+    unread_error,
+    visible_pixels,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import (  # loads torch, which listing a plan needs not
@@ -34,11 +42,17 @@ BYTES_IN_FLIGHT = 384 * 2**20
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How results are encoded; None follows the output's name, else the input."""
+    """How inputs are read and results encoded; None follows the output's name, else the input.
+
+    `float_range`: the value of white in floating-point inputs, as `read_picture` takes it;
+    `background`: the colour under transparency, as `write_picture` does.
+    """
 
     format: str | None = None
     quality: int | None = None
     strip_metadata: bool = False
+    float_range: float | None = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,11 +182,13 @@ def restore_files(
     return outcomes
 
 
-def settle_dtype(restorer: "Restorer", sources: Iterable[Path]) -> None:
+def settle_dtype(
+    restorer: "Restorer", sources: Iterable[Path], float_range: float | None = None
+) -> None:
     """Decide on the number type by the first picture that can be read, if that is still open."""
     for source in sources if restorer.dtype_is_open else ():
         try:
-            pixels = read_picture(source).pixels
+            pixels = read_picture(source, float_range=float_range).pixels
         except (DrcnetError, MemoryError):  # said when its turn comes
             continue
         restorer.settle_dtype(pixels)
@@ -183,7 +199,7 @@ def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Out
     """Restore one image where either path may be `STREAM`; return its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
     source = sys.stdin.buffer if job.source == STREAM else job.source
-    outcome, restored = _compute(job, _read(source, gate), restorer, RunObserver())
+    outcome, restored = _compute(job, _read(source, options, gate), restorer, RunObserver())
     if restored is None:
         return outcome
     target = sys.stdout.buffer if job.destination == STREAM else job.destination
@@ -221,15 +237,16 @@ def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | Drcnet
     try:
         format_for(job.destination, options.format)
     except UsageError as error:
-        return error
-    return _read(job.source, gate)
+        # What cannot be read either is told so: no other format would help.
+        return unread_error(job.source) or error
+    return _read(job.source, options, gate)
 
 
-def _read(source: Path | BinaryIO, gate: _Gate) -> "Picture | DrcnetError":
+def _read(source: Path | BinaryIO, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
     """Read one picture; an error is a value here, to be reported in the file's turn."""
     gate.pass_through()
     try:
-        picture = read_picture(source)
+        picture = read_picture(source, float_range=options.float_range)
     except DrcnetError as error:
         return error
     except MemoryError:
@@ -253,8 +270,10 @@ def _compute(
     outcome = Outcome(job, megapixels=picture.megapixels)
     try:
         pixels = restorer.restore(
-            picture.pixels, lambda share: observer.progress(share * outcome.megapixels, share)
+            visible_pixels(picture),
+            lambda share: observer.progress(share * outcome.megapixels, share),
         )
+        keep_hidden(pixels, picture)
     except ImageError as error:
         named = ImageError(f"{job.source}: {error.message}", error.hint)
         return replace(outcome, error=named), None
@@ -285,6 +304,7 @@ def _write(
             format=options.format,
             quality=options.quality,
             strip_metadata=options.strip_metadata,
+            background=options.background,
         )
     except DrcnetError as error:
         return replace(outcome, error=error)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release_memory
 from drcnet_cli.engines import Engine
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError
-from drcnet_cli.imageio import from_unit, to_unit
+from drcnet_cli.imageio import from_unit, is_gray, to_unit
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.tiling import (
     MULTIPLE,
@@ -126,10 +126,14 @@ class Restorer:
     ) -> np.ndarray:
         """Restore H x W x 1 or 3 pixels (uint8, uint16 or float32): same shape and type back.
 
-        `on_progress` gets the share of the image that each batch of tiles completes. `tiles_left`
-        counts those that the network made no picture of: they stay as they were. Raises
-        MemoryExhaustedError, NonFiniteError.
+        Three channels that are equal everywhere stay so. `on_progress` gets the share of the image
+        that each batch of tiles completes. `tiles_left` counts those that the network made no
+        picture of: they stay as they were. Raises MemoryExhaustedError, NonFiniteError.
         """
+        if pixels.shape[2] == 3 and is_gray(pixels):
+            # Gray stays gray by construction, whatever tint a network would give it.
+            gray = self.restore(np.ascontiguousarray(pixels[..., :1]), on_progress)
+            return np.repeat(gray, 3, axis=2)
         self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)

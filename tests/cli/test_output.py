@@ -9,7 +9,7 @@ from conftest import command, environment, save_photograph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drcnet_cli.cli._output import print_line
+from drcnet_cli.cli._output import print_json, print_line
 from drcnet_cli.text import printable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX pipes and names")
@@ -47,6 +47,13 @@ def test_escapes_are_those_of_python():
 def test_fields_cannot_add_a_tab(capsys):
     print_line("planned", "a\tb", "c\nd")
     assert capsys.readouterr().out == "planned\ta\\tb\tc\\nd\n"
+
+
+def test_json_holds_no_infinity(capsys):
+    print_json({"psnr": float("inf"), "all": [float("nan"), (1.5, float("-inf"))], "name": "inf"})
+    assert capsys.readouterr().out == (
+        '{"psnr": null, "all": [null, [1.5, null]], "name": "inf"}\n'
+    )
 
 
 @posix

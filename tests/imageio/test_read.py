@@ -6,6 +6,7 @@ import tracemalloc
 import warnings
 import zlib
 from contextlib import suppress
+from io import BytesIO
 
 import cv2
 import image_fixtures as make
@@ -72,7 +73,7 @@ def test_cmyk_is_converted_through_its_profile():
     assert picture.metadata.icc[16:20] == b"RGB "
     # The day on which the profile was made, which is now, would make each output another.
     assert struct.unpack(">6H", picture.metadata.icc[24:36]) == (2000, 1, 1, 0, 0, 0)
-    assert not picture.metadata.notes
+    assert picture.metadata.notes == ("CMYK was converted to sRGB through its profile",)
 
 
 @pytest.mark.parametrize("profile", [b"", b"not a profile", make.SRGB])
@@ -106,7 +107,10 @@ def test_other_kinds_of_pixels_are_refused_in_a_sentence(data, reason):
 
 
 def test_floats_outside_the_range_are_clipped_and_said():
-    picture = read(make.tiff(GRAYF * 3 - 1))
+    data = make.tiff(GRAYF * 3 - 1)
+    with pytest.raises(ImageError, match=r"from -0\.\d+ to 1\.\d+, outside 0\.\.1"):
+        read(data)
+    picture = read_picture(BytesIO(data), float_range=1)
     np.testing.assert_array_equal(picture.pixels[..., 0], (GRAYF * 3 - 1).clip(0, 1))
     assert "clipped" in picture.metadata.notes[0]
 

@@ -98,7 +98,7 @@ def test_a_bug_is_not_taken_for_a_bad_file(tmp_path):
 def test_reading_and_writing_overlap_computing(tmp_path, monkeypatch):
     # Each stage takes 50 ms a picture: one after another 12 pictures would take 1.8 s.
     read, write = restore.read_picture, restore.write_picture
-    monkeypatch.setattr(restore, "read_picture", lambda p: (time.sleep(0.05), read(p))[1])
+    monkeypatch.setattr(restore, "read_picture", lambda p, **_: (time.sleep(0.05), read(p))[1])
     monkeypatch.setattr(
         restore, "write_picture", lambda *a, **k: (time.sleep(0.05), write(*a, **k))[1]
     )
@@ -117,7 +117,7 @@ def test_pictures_in_flight_are_bounded(tmp_path, monkeypatch):
     read, write = restore.read_picture, restore.write_picture
     lock = threading.Lock()
 
-    def reading(path):
+    def reading(path, **_):
         picture = read(path)
         with lock:
             alive.append(path)
@@ -153,7 +153,7 @@ def test_progress_counts_each_picture_once(tmp_path):
 def test_running_out_of_host_memory_while_reading_fails_one_file(tmp_path, monkeypatch):
     read = restore.read_picture
 
-    def huge(path):
+    def huge(path, **_):
         if path.name == "1.png":
             raise MemoryError
         return read(path)
@@ -226,3 +226,43 @@ def test_a_full_disk_ends_the_run_and_is_said_once(tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err
     assert said.count("No space left") == 1
     assert f"1 restored, {len(outcomes) - 1} failed, {30 - len(outcomes)} not begun." in said
+
+
+class Spread(nn.Module):
+    """Draws each pixel's colour from its neighbourhood, as every network does."""
+
+    def forward(self, x):
+        return nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+
+
+def test_hidden_colours_do_not_reach_the_visible_edge(tmp_path):
+    rgba = np.full((32, 32, 4), 200, np.uint8)
+    rgba[:, 16:] = (0, 0, 0, 0)
+    rgba[:, :16, 3] = 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(rgba).save(tmp_path / "in" / "a.png")
+    job = Job(tmp_path / "in" / "a.png", tmp_path / "a.png")
+    (outcome,) = restore_files([job], make_restorer(Spread()), WriteOptions())
+    assert outcome.error is None
+    restored = np.asarray(Image.open(job.destination))
+    np.testing.assert_array_equal(restored, rgba)
+
+
+def test_floats_and_transparency_follow_the_options(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    Image.fromarray(np.full((8, 8), 51, np.float32)).save(tmp_path / "b.tif")
+    jobs = [
+        Job(tmp_path / "a.png", tmp_path / "a.jpg"),
+        Job(tmp_path / "b.tif", tmp_path / "out.tif"),
+    ]
+    plain = restore_files(jobs, make_restorer(), WriteOptions())
+    assert ["--background" in str(o.error) or "--float-range" in str(o.error) for o in plain] == [
+        True,
+        True,
+    ]
+    told = restore_files(jobs, make_restorer(), WriteOptions(float_range=255, background="white"))
+    assert [outcome.error for outcome in told] == [None, None]
+    assert np.asarray(Image.open(tmp_path / "a.jpg")).min() == 255
+    # The negative of 51 of 255.
+    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out.tif")), 204, atol=0.01)

@@ -244,3 +244,18 @@ def test_progress_adds_up_to_the_image():
 def test_a_batch_below_one_is_refused():
     with pytest.raises(UsageError):
         restorer(nn.Identity(), tiling=TileOptions(batch=0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_gray_in_three_channels_stays_gray_whatever_the_network(dtype):
+    tint = torch.tensor([0.2, 0.0, -0.1]).reshape(3, 1, 1)
+    gray = picture(40, 50, 1, dtype).repeat(3, axis=2)
+    restored = restorer(Recorder(lambda x: x + tint)).restore(gray)
+    assert restored.shape == gray.shape
+    assert restored.dtype == dtype
+    assert (restored == restored[..., :1]).all()
+    coloured = gray.copy()
+    coloured[0, 0, 0] = 0
+    coloured[0, 0, 1] = 1
+    tinted = restorer(Recorder(lambda x: x + tint)).restore(coloured)
+    assert not (tinted == tinted[..., :1]).all()

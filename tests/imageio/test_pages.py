@@ -1,0 +1,125 @@
+import subprocess
+import sys
+
+import image_fixtures as make
+import numpy as np
+import pytest
+from image_cases import GRAY8, RGB8, RGB16, read, whole
+
+from drcnet_cli.errors import ImageError
+
+REDUCED, PAGE, MASK = 1, 2, 4
+
+
+def joined(*pages: bytes, below: int | None = None) -> bytes:
+    """Chain little-endian TIFFs of one page; `below`: that one is a SubIFD of the first."""
+    file, starts = bytearray(), []
+    for page in pages:
+        file += bytes(len(file) % 2)
+        base = len(file)
+        file += page
+        at = base + int.from_bytes(page[4:8], "little")
+        count = int.from_bytes(file[at : at + 2], "little")
+        for entry in range(at + 2, at + 2 + 12 * count, 12):
+            _move(file, entry, base)
+        starts.append((at, at + 2 + 12 * count))
+    chain = [n for n in range(len(pages)) if n != below]
+    file[4:8] = starts[0][0].to_bytes(4, "little")
+    for here, following in zip(chain, chain[1:], strict=False):
+        link = starts[here][1]
+        file[link : link + 4] = starts[following][0].to_bytes(4, "little")
+    if below is not None:
+        at, end = starts[0]
+        entry = next(e for e in range(at + 2, end, 12) if file[e : e + 2] == b"\x4a\x01")
+        file[entry + 8 : entry + 12] = starts[below][0].to_bytes(4, "little")
+    return bytes(file)
+
+
+def _move(file: bytearray, entry: int, base: int) -> None:
+    """Add `base` to an entry's offset, be it of its values or of the strips."""
+    number, kind = (int.from_bytes(file[entry + n : entry + n + 2], "little") for n in (0, 2))
+    count = int.from_bytes(file[entry + 4 : entry + 8], "little")
+    size = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}[kind] * count
+    value = int.from_bytes(file[entry + 8 : entry + 12], "little")
+    if size > 4 or number == 273:
+        file[entry + 8 : entry + 12] = (value + base).to_bytes(4, "little")
+
+
+def page(array: np.ndarray, subfile=0, *tags) -> bytes:
+    return make.tiff(array, tags=[(254, 4, [subfile]), *tags])
+
+
+SMALL = np.ascontiguousarray(RGB8[::4, ::4])
+SUB_IFD = (330, 4, [1])
+
+
+@pytest.mark.parametrize("full", [RGB8, RGB16, GRAY8], ids=["8 bits", "16 bits", "gray"])
+def test_a_preview_first_is_not_the_photograph(full):
+    data = joined(page(SMALL, REDUCED), page(full))
+    np.testing.assert_array_equal(whole(read(data)), full)
+    below = joined(page(SMALL, REDUCED, SUB_IFD), page(full), below=1)
+    picture = read(below)
+    np.testing.assert_array_equal(whole(picture), full)
+    assert not picture.metadata.notes
+
+
+def test_the_old_field_for_previews_counts_too():
+    data = joined(page(SMALL, 0, (255, 3, [2])), page(RGB8, 0, (255, 3, [1])))
+    np.testing.assert_array_equal(read(data).pixels, RGB8)
+
+
+def test_previews_and_masks_are_no_pages_and_masks_are_said():
+    data = joined(page(RGB8), page(SMALL, REDUCED), page(GRAY8, MASK))
+    picture = read(data)
+    np.testing.assert_array_equal(picture.pixels, RGB8)
+    assert picture.metadata.notes == ("a mask page was left out",)
+    mask_first = joined(page(GRAY8, MASK), page(RGB8))
+    np.testing.assert_array_equal(read(mask_first).pixels, RGB8)
+
+
+def test_where_all_are_reduced_the_largest_is_taken():
+    data = joined(page(SMALL, REDUCED), page(RGB8, REDUCED))
+    np.testing.assert_array_equal(read(data).pixels, RGB8)
+
+
+def test_pages_are_still_refused_and_counted_without_previews():
+    data = joined(page(SMALL, REDUCED), page(RGB8, PAGE), page(RGB8, PAGE))
+    with pytest.raises(ImageError, match="2 pages"):
+        read(data)
+
+
+def test_a_damaged_second_page_does_not_damage_the_first():
+    data = bytearray(make.tiff(RGB8))
+    directory = int.from_bytes(data[4:8], "little")
+    link = directory + 2 + 12 * int.from_bytes(data[directory : directory + 2], "little")
+    data[link : link + 4] = (len(data) + 1000).to_bytes(4, "little")
+    picture = read(bytes(data))
+    np.testing.assert_array_equal(picture.pixels, RGB8)
+    assert "damaged" in picture.metadata.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(50000, "Zstandard"), (50001, "WebP"), (34887, "LERC")]
+)
+@pytest.mark.parametrize("array", [RGB8, RGB16], ids=["8 bits", "16 bits"])
+def test_compressions_that_are_not_read_are_named(number, name, array):
+    data = make.tiff(array, tags=[(259, 3, [number])])
+    with pytest.raises(ImageError, match=f"compressed with {name}, which is not read") as caught:
+        read(data)
+    assert "LZW" in caught.value.hint
+    # Damage in a file of a usual compression is called damage.
+    with pytest.raises(ImageError, match="damaged"):
+        read(make.tiff(array, tags=[(259, 3, [8])]))
+
+
+def test_libtiff_writes_no_lines_of_its_own(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(make.tiff(RGB8, tags=[(259, 3, [50001])]))
+    program = (
+        "import sys; from pathlib import Path; from drcnet_cli.imageio import read_picture\n"
+        "try: read_picture(Path(sys.argv[1]))\n"
+        "except Exception as error: print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert "WebP" in ran.stdout
+    assert ran.stderr == ""
