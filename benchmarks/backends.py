@@ -26,11 +26,12 @@ from torch import Tensor  # noqa: E402
 
 from drcnet_cli.api import load_model  # noqa: E402
 from drcnet_cli.device import dtype_name  # noqa: E402
-from drcnet_cli.engines import TORCH, make_engine, openvino  # noqa: E402
-from drcnet_cli.engines.parity import draw_pictures  # noqa: E402
+from drcnet_cli.engines import TORCH, make_engine, runtimes  # noqa: E402
+from drcnet_cli.engines.export import draw_pictures  # noqa: E402
 from drcnet_cli.networks.checkpoint import CheckpointInfo  # noqa: E402
+from drcnet_cli.networks.drcnet import DRCNetConfig  # noqa: E402
 from drcnet_cli.networks.drcnet.cpu import FastDRCNet  # noqa: E402
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.drcnet.network import DRCNet  # noqa: E402
 
 Result = TypeVar("Result")
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    openvino.OFTEN = 0  # compiled for the shape at once, as after the first tiles of a photograph
+    runtimes.OFTEN = 0  # compiled for the shape at once, as after the first tiles of a photograph
     print(
         f"{'width':>5} {'input':>7} {'backend':<18} {'processor s':>11} {'wall s':>7} {'ratio':>6} "
         f"{'PSNR':>6} {'start, processor s':>18} {'wall s':>7}"
@@ -81,7 +82,7 @@ def main() -> None:
 
 def make_network(width: int) -> tuple[DRCNet, CheckpointInfo]:
     """Give the bundled network where it has that width, else one with random weights."""
-    network = load_model("denoise", "cpu")
+    network = load_model("denoise", "cpu").network
     assert isinstance(network, DRCNet)
     if network.config.width == width:
         return network, CheckpointInfo(network.config)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from drcnet_cli.device import choose_device, choose_dtype, dtype_name
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train.losses import DEFAULT_ALPHA, make_contrastive, stage_loss
 from drcnet_cli.train.vgg import VGGFeatures
 

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from tile_curve import KINDS, load_samples
 from torch import Tensor, nn
 
-from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.api import load_model
 from drcnet_cli.metrics import psnr
-from drcnet_cli.networks.layers import NORM_EPS, RegionNorm, SimAM
-from drcnet_cli.restore.restorer import Tiling
+from drcnet_cli.networks.drcnet.blocks import NORM_EPS, RegionNorm, SimAM
+from drcnet_cli.restore.tiling import TileOptions
 
 
 class Scale:
@@ -130,8 +130,8 @@ def main() -> None:
     args = parser.parse_args()
     samples = load_samples(args.folder, args.task, args.sigma, args.count)
     model = args.model or args.task
-    for name, tiling in (("default tiles", Tiling()), ("whole image", Tiling(0))):
-        restorer = make_restorer(load_model(model, dtype="float32"), tiling)
+    for name, tiling in (("default tiles", TileOptions()), ("whole image", TileOptions(0))):
+        restorer = load_model(model, dtype="float32").restorer(tiling)
         print(f"{name}: {np.mean([score(restorer.restore(d), c) for d, c in samples]):.3f} dB")
     for name, attention, norm in (
         ("whole, local attention", True, False),

@@ -73,8 +73,9 @@ def _serve(args: argparse.Namespace) -> None:
     import torch
     from released_network import ReleasedNetwork
 
+    from drcnet_cli.networks.drcnet import DRCNetConfig
     from drcnet_cli.networks.drcnet.cpu import FastDRCNet
-    from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+    from drcnet_cli.networks.drcnet.network import DRCNet
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

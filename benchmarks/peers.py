@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.api import load_model
 from drcnet_cli.datasets.suite import TEST_SETS, find_suite
 from drcnet_cli.evaluation.score import score_suite
 
@@ -88,14 +88,14 @@ def main() -> None:
     print("| set | pictures | program | input PSNR | PSNR | SSIM | seconds a picture |")
     print("|---|---|---|---|---|---|---|")
     if options.bm3d:
-        ours = make_restorer(load_model("denoise"))
+        ours = load_model("denoise").restorer()
         for sigma in options.bm3d:
             name = f"cbsd68-{sigma}"
             peers = {"BM3D, told sigma": bm3d_peer(sigma), f"{ours.info.name}, blind": ours}
             for label, restorer in peers.items():
                 measure(name, options.root, options.limit, label, restorer)
     if options.prenet:
-        ours = make_restorer(load_model("derain"))
+        ours = load_model("derain").restorer()
         for name in ("rain100l", "rain100h"):
             for trained_on in ("Rain100L", "Rain100H", "Rain1400"):
                 label = f"PReNet trained on {trained_on}"

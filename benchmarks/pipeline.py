@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.api import load_model
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.restore.pipeline import Watch, WriteOptions, restore_files
+from drcnet_cli.imageio import is_image_name
+from drcnet_cli.restore.pipeline import RunObserver, WriteOptions, restore_files
 
 
 def main() -> None:
@@ -26,9 +27,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.out.exists():
         sys.exit(f"{args.out} exists already.")
-    restorer = make_restorer(load_model(args.task, args.device))
-    plan = plan_files([args.folder], args.out)
-    watch = Watch()
+    restorer = load_model(args.task, args.device).restorer()
+    plan = plan_files([args.folder], args.out, is_image=is_image_name)
+    watch = RunObserver()
     started = time.perf_counter()
     outcomes = restore_files(plan.jobs, restorer, WriteOptions(), watch)
     seconds = time.perf_counter() - started

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drcnet_cli.networks.drcnet.network import DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
 
 
 def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:

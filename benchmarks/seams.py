@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.api import load_model
 from drcnet_cli.imageio import read_picture
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 
 def border_lines(starts: tuple[int, ...], tile: int, shift: int = 0) -> set[int]:
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=50)
     args = parser.parse_args()
     network = load_model(args.weights or args.task)
-    restorer = make_restorer(network, Tiling(args.tile, args.overlap))
+    restorer = network.restorer(TileOptions(args.tile, args.overlap))
     paths = [p for p in sorted(args.folder.iterdir()) if p.suffix in (".jpg", ".png", ".webp")]
     paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
     sums = sum(seam_gradients(restorer, read_picture(path).pixels) for path in paths)

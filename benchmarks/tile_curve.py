@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from drcnet_cli.api import load_model, make_restorer
+from drcnet_cli.api import load_model
 from drcnet_cli.degrade import DEGRADATIONS
 from drcnet_cli.imageio import read_picture, to_unit
 from drcnet_cli.metrics import psnr
-from drcnet_cli.restore.restorer import Tiling
+from drcnet_cli.restore.tiling import TileOptions
 
 HEIGHT, WIDTH = 320, 480
 TILINGS = [
@@ -64,7 +64,7 @@ def main() -> None:
     network = load_model(args.task, dtype=args.dtype)
     print("| tile | overlap | PSNR | computed / image pixels | seconds |\n|---|---|---|---|---|")
     for tile, overlap in TILINGS:
-        restorer = make_restorer(network, Tiling(tile, overlap))
+        restorer = network.restorer(TileOptions(tile, overlap))
         started = time.perf_counter()
         scores, computed = [], 0
         for degraded, clean in samples:

@@ -16,7 +16,7 @@ DTYPES = {
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Give the device for auto, cpu, cuda, cuda:N or mps.
+    """Return the device for auto, cpu, cuda, cuda:N or mps.
 
     auto: the first CUDA device, else Apple's mps, else the CPU. Raises DeviceError for a device
     that this machine or this build of torch lacks.
@@ -38,7 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_devices(name: str) -> list[str]:
-    """Give the devices of `cuda:all` or of a list such as `cuda:0,cuda:2`; any other name alone.
+    """Return the devices of `cuda:all` or of a list such as `cuda:0,cuda:2`; any other name alone.
 
     Raises DeviceError as `choose_device` does.
     """
@@ -100,7 +100,7 @@ def _cpu_flags() -> set[str]:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Give the computing type for auto, float32, bfloat16 or float16 on this device.
+    """Return the computing type for auto, float32, bfloat16 or float16 on this device.
 
     auto: bfloat16 where the hardware has it, else float32. Raises DeviceError for an unknown name,
     and for float16 on the CPU, where it is slower than float32 and gains nothing.
@@ -117,7 +117,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Give torch.float32's name as the options spell it: float32."""
+    """Return torch.float32's name as the options spell it: float32."""
     return str(dtype).removeprefix("torch.")
 
 

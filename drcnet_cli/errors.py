@@ -4,8 +4,6 @@ The library raises these; one handler in the command line prints them. `exit_cod
 the process ends with when the error ends it (a failed file among many ends it with 1).
 """
 
-import reprlib
-
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -28,7 +26,7 @@ class DrcnetError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Give message and hint as one text, as the command line prints them."""
+        """Return message and hint as one text, as the command line prints them."""
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
@@ -78,18 +76,3 @@ class HashMismatchError(WeightsError):
 
 class NetworkError(WeightsError):
     """A checkpoint could not be downloaded or uploaded."""
-
-
-def brief(value: object, most: int = 60) -> str:
-    """Give `repr` of a value from a file for a message: one line, `most` characters or so.
-
-    Never fails and never shows control characters, whatever the file put there.
-    """
-    # Only the beginning is turned into text: a number of a million digits cannot be, and need not.
-    if isinstance(value, (str, bytes)):
-        text = repr(value[: most + 1])
-    elif isinstance(value, int) and abs(value) >= 10**most:
-        return f"a number of more than {most} digits"
-    else:
-        text = reprlib.repr(value)
-    return text if len(text) <= most + 2 else f"{text[:most]}..."

@@ -46,7 +46,7 @@ _UNSCALED = 16.0
 def psnr(
     image: NDArray[Any], target: NDArray[Any], *, channel: Channel = "rgb", rounded: bool = True
 ) -> float:
-    """Give the peak signal-to-noise ratio in dB, infinity for equal images.
+    """Return the peak signal-to-noise ratio in dB, infinity for equal images.
 
     The peak is 255 (1.0 for float images), for luma too, and the squared error is averaged over all
     pixels and channels before the logarithm. `rounded` clips float images to [0, 1] and rounds them
@@ -69,7 +69,7 @@ def ssim(
     channel: Channel = "rgb",
     rounded: bool = True,
 ) -> float:
-    """Give the mean structural similarity, 1 for equal images.
+    """Return the mean structural similarity, 1 for equal images.
 
     Gaussian window of 11 pixels a side, sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance.
     `valid` averages the positions where the window fits (and needs 11 x 11 pixels), `replicate` all
@@ -107,7 +107,7 @@ def ssim(
 
 
 def luma(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the BT.601 luma, H x W in 16..235 and not rounded, of RGB values in 0..255."""
+    """Return the BT.601 luma, H x W in 16..235 and not rounded, of RGB values in 0..255."""
     return image @ (_LUMA / _PEAK) + _LUMA_OFFSET
 
 
@@ -119,7 +119,7 @@ def _mean_ssim(first: NDArray[Any], second: NDArray[Any], variant: SsimVariant) 
 def ssim_map(
     first: NDArray[Any], second: NDArray[Any], variant: SsimVariant
 ) -> NDArray[np.float64]:
-    """Give the SSIM around each position of H x W (x C) floating-point values in 0..255.
+    """Return the SSIM around each position of H x W (x C) floating-point values in 0..255.
 
     Channels are taken one by one, except for `3d`; `valid` gives those where the window fits.
     """
@@ -152,14 +152,14 @@ def _window_mean(values: NDArray[Any], variant: SsimVariant) -> NDArray[np.float
 
 
 def _gaussian() -> NDArray[np.float64]:
-    """Give the window along one axis, its sum 1."""
+    """Return the window along one axis, its sum 1."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     weights = np.exp(-(offsets**2) / (2.0 * _SIGMA**2))
     return weights / weights.sum()
 
 
 def _channel_window() -> NDArray[np.float64]:
-    """Give the 3 x 3 matrix that the window amounts to across three channels, ends repeated."""
+    """Return the 3 x 3 matrix that the window amounts to across three channels, ends repeated."""
     matrix = np.zeros((3, 3))
     for row in range(3):
         sources = np.clip(np.arange(row - _RADIUS, row + _RADIUS + 1), 0, 2)
@@ -211,7 +211,7 @@ def _check_pair(image: NDArray[Any], target: NDArray[Any]) -> None:
 
 
 def _levels(array: NDArray[Any], rounded: bool) -> NDArray[np.float64]:
-    """Give values in 0..255, float images checked, and rounded if asked for."""
+    """Return values in 0..255, float images checked, and rounded if asked for."""
     if array.dtype == np.uint8:
         return array.astype(np.float64)
     # NaN and infinity compare as not below the limit.

@@ -21,7 +21,7 @@ _TRUE = {"1", "true", "yes", "on"}
 
 
 def cache_dir() -> Path:
-    """Give the folder for downloaded and imported checkpoints; it need not exist yet."""
+    """Return the folder for downloaded and imported checkpoints; it need not exist yet."""
     if explicit := os.environ.get("DRCNET_CACHE"):
         return Path(explicit).expanduser()
     if sys.platform == "darwin":
@@ -34,7 +34,7 @@ def cache_dir() -> Path:
 
 
 def hub_repo() -> str | None:
-    """Give the hub repository named by the environment, if any."""
+    """Return the hub repository named by the environment, if any."""
     return os.environ.get("DRCNET_HUB_REPO") or None
 
 
@@ -79,7 +79,7 @@ def threads_given() -> bool:
 
 
 def launched_processes() -> int:
-    """Give the number of processes that a launcher started together with this one."""
+    """Return the number of processes that a launcher started together with this one."""
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdecimal() else 1
 

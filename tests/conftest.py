@@ -15,7 +15,8 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.drcnet import DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.drcnet.network import DRCNet  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

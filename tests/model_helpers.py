@@ -4,7 +4,8 @@ import re
 
 import torch
 
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 
 
 def network(seed: int = 0, **changes) -> DRCNet:

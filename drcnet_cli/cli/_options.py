@@ -1,11 +1,15 @@
-"""Options declared once: a flag means the same in every command."""
+"""Options declared once, and what commands read from them: a flag means the same in each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from drcnet_cli.errors import UsageError
 from drcnet_cli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from drcnet_cli.restore.tiling import TileOptions
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")
@@ -82,3 +86,30 @@ HubRepoOption = Annotated[
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Never use the network: bundled and cached files only.")
 ]
+
+
+def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:
+    """Return what names the checkpoint: a file, a name or a task; raise UsageError without one."""
+    if task is not None and task not in TASKS:
+        raise UsageError(f"Unknown task {task!r}.", f"Use --task {', '.join(TASKS)}")
+    if weights is not None and model is not None:
+        raise UsageError("--weights and --model both name a checkpoint.", "Leave out either.")
+    chosen = weights or model or task
+    if chosen is None:
+        raise UsageError(
+            "Nothing says what to remove.",
+            "Add --task derain, --task denoise or --task deblur (or --weights FILE)",
+        )
+    return chosen
+
+
+def parse_tiling(tile: str, overlap: int | None, batch: str) -> "TileOptions":
+    """Read --tile, --overlap and --batch; raise UsageError for what is no number."""
+    from drcnet_cli.restore.tiling import TileOptions
+
+    sizes: list[int | None] = []
+    for flag, text in (("--tile", tile), ("--batch", batch)):
+        if text != "auto" and not text.isdecimal():
+            raise UsageError(f"{flag} cannot be {text!r}.", f"Use {flag} auto or a number")
+        sizes.append(None if text == "auto" else int(text))
+    return TileOptions(tile=sizes[0], overlap=overlap, batch=sizes[1])

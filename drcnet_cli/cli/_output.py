@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from drcnet_cli import settings
 from drcnet_cli.errors import EXIT_UNREAD, DrcnetError
-from drcnet_cli.text import is_obeyed
+from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def stdout_console() -> "Console":
-    """Open a console for tables on standard output."""
+    """Return a console for tables on standard output."""
     from rich.console import Console
 
     return Console(highlight=False)
 
 
 def stderr_console() -> "Console":
-    """Open a console for progress and notes on standard error."""
+    """Return a console for progress and notes on standard error."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -60,20 +60,6 @@ def notifier(quiet: bool) -> Callable[[str], None]:
     return (lambda _: None) if quiet else (lambda text: note(f"Note: {text}"))
 
 
-def printable(text: str) -> str:
-    """Escape what a terminal would obey rather than show, as a file's name may hold it.
-
-    Control characters, line ends, bytes that are no text, and marks that turn the direction of
-    reading around. Everything else stays, joiners of emoji and of many scripts included.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode("ascii") if is_obeyed(character) else character
-        for character in text
-    )
-
-
 def _write_line(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     try:
@@ -88,14 +74,14 @@ def end_unwritten(stream: TextIO, error: OSError) -> NoReturn:
 
     Raises DrcnetError where standard output cannot be written otherwise, as on a full disk.
     """
-    _silence(stream)
+    _lead_nowhere(stream)
     if stream is sys.stderr or isinstance(error, BrokenPipeError):
         sys.exit(EXIT_UNREAD)
     raise unwritten(error) from error
 
 
 def open_streams() -> None:
-    """Open standard streams that lead nowhere where the command was started without (`2>&-`).
+    """Open standard streams for what was started without them (`2>&-`); they lead nowhere.
 
     Else the first files opened would take their numbers, and get what C libraries say.
     """
@@ -114,13 +100,13 @@ def unwritten(error: OSError) -> DrcnetError:
     reason = error.strerror or str(error)
     if error.filename is not None:
         return DrcnetError(f"{error.filename}: {reason}.")
-    _silence(sys.stdout)
+    _lead_nowhere(sys.stdout)
     return DrcnetError(
         f"The output cannot be written: {reason}.", "Make room, or send it elsewhere."
     )
 
 
-def _silence(stream: TextIO) -> None:
+def _lead_nowhere(stream: TextIO) -> None:
     """Let a stream end in the null device: what is left to flush at the end would fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     try:

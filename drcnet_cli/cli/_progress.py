@@ -12,7 +12,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from drcnet_cli.cli._output import note, printable, stderr_console
+from drcnet_cli.cli._output import note, stderr_console
+from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from drcnet_cli.progress import Progress
@@ -62,9 +63,13 @@ class RestoreProgress:
         self._task = self._bar.add_task("", total=total, images=0, speed=0.0)
 
     def __enter__(self) -> "RestoreProgress":
-        """Show the bar."""
-        self._bar.start()
+        """Enter; nothing is shown before `begin`."""
         return self
+
+    def begin(self) -> None:
+        """Show the bar, and count time from now on."""
+        self._started = time.perf_counter()
+        self._bar.start()
 
     def __exit__(self, *_: object) -> None:
         """Remove the bar."""

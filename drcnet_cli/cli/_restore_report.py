@@ -1,6 +1,7 @@
 """What `drcnet restore` says of a plan and of its outcome: lines, JSON records, and a page."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -8,11 +9,12 @@ import typer
 
 from drcnet_cli.cli._output import note, print_json, print_line
 from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, ImageError, StorageError, UsageError
+from drcnet_cli.version import __version__
 
 if TYPE_CHECKING:
     from drcnet_cli.files.plan import Job, Plan
     from drcnet_cli.restore.pipeline import Outcome
-    from drcnet_cli.restore.restorer import Restorer
+    from drcnet_cli.restore.restorer import RestorerFacts
 
 
 def check_report(report: Path, streams: bool, in_place: bool) -> None:
@@ -32,58 +34,97 @@ def check_report(report: Path, streams: bool, in_place: bool) -> None:
         )
 
 
-def write_report(
-    report: Path,
-    plan: "Plan",
-    outcomes: "list[Outcome]",
-    restorer: "Restorer | None",
-    checkpoint: str | Path,
-    quiet: bool,
-) -> DrcnetError | None:
-    """Write the page of a run; give, not raise, what prevents it: the outputs are there anyway."""
-    from drcnet_cli.report.html import write_page
-    from drcnet_cli.report.pages import page_blocks, page_subtitle
+@dataclass(frozen=True)
+class RunOutput:
+    """What a run says: of its plan, of what restores, and of its end."""
 
-    # In the order of the plan, which the writing of several pictures at once may change.
-    restored = {outcome.job for outcome in outcomes if not outcome.error}
-    jobs = [job for job in plan.jobs if job in restored] + list(plan.finished)
-    failures = [(str(o.job.source), str(o.error)) for o in outcomes if o.error]
-    failures += [(str(folder), "The folder cannot be listed.") for folder in plan.unreadable]
-    subtitle = page_subtitle(len(restored), len(plan.finished), len(failures))
-    try:
-        blocks = page_blocks(jobs, failures, _run_facts(outcomes, restorer, checkpoint))
-        write_page(report, "Restored pictures", blocks, subtitle=subtitle)
-    except DrcnetError as error:
-        return error
-    if not quiet:
-        note(f"Wrote {report}.")
-    return None
+    plan: "Plan"
+    checkpoint: str | Path
+    report: Path | None
+    quiet: bool
+    as_json: bool
 
+    def list_plan(self) -> None:
+        """List what would be done, an input and output a line; exit 1 if a folder hides from it."""
+        plan = self.plan
+        _list_jobs(plan.jobs, "planned", self.as_json)
+        _list_jobs(plan.finished, "skipped", self.as_json)
+        note(
+            f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
+            f"{plan.passed_over.total} not images."
+        )
+        _note_nothing_found(plan)
+        _report_unreadable(plan, self.as_json)
+        if plan.unreadable:
+            raise typer.Exit(EXIT_SOME_FAILED)
 
-def _run_facts(
-    outcomes: "list[Outcome]", restorer: "Restorer | None", checkpoint: str | Path
-) -> list[tuple[str, str]]:
-    """Say what the outputs depend on, and how long they took; without a restorer, the version."""
-    from drcnet_cli.version import __version__
+    def list_skipped(self) -> None:
+        """Print the records of jobs that were finished before."""
+        if self.as_json:
+            _list_jobs(self.plan.finished, "skipped", self.as_json)
 
-    if restorer is None:
-        return [("Version", f"drcnet {__version__}")]
-    import torch
+    def introduce(self, facts: "RestorerFacts", devices: list[str]) -> None:
+        """Say once what restores, and how it will run."""
+        if self.quiet:
+            return
+        from drcnet_cli.device import cpu_only_torch_beside_nvidia
 
-    from drcnet_cli.weights.fetch import resolve
-    from drcnet_cli.weights.store import describe_file
+        note(f"{facts.name or self.checkpoint}: {facts.description}")
+        if facts.device == "cpu" and cpu_only_torch_beside_nvidia():
+            note("Note: a GPU is there, but this torch is a CPU build: see `drcnet doctor`.")
+        if len(devices) > 1:
+            note(f"{len(devices)} processes: {', '.join(devices)}")
 
-    path = resolve(checkpoint, offline=True).path  # loaded, so it is on this machine
-    megapixels = sum(outcome.megapixels for outcome in outcomes if not outcome.error)
-    seconds = sum(outcome.seconds for outcome in outcomes)
-    return [
-        ("Checkpoint", restorer.info.name or path.name),
-        ("Its sha256", describe_file(path).sha256),
-        ("Task", restorer.info.task or "not said"),
-        ("Computed with", restorer.describe()),
-        ("Time", f"{megapixels:.2f} megapixels in {seconds:.1f} s"),
-        ("Version", f"drcnet {__version__}, torch {torch.__version__}"),
-    ]
+    def conclude(self, outcomes: "list[Outcome]", facts: "RestorerFacts | None") -> None:
+        """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
+        error = self._write_report(self.report, outcomes, facts) if self.report else None
+        summarise(self.plan, outcomes, self.quiet, self.as_json, error)
+
+    def _write_report(
+        self, report: Path, outcomes: "list[Outcome]", facts: "RestorerFacts | None"
+    ) -> DrcnetError | None:
+        """Write the page; return, not raise, what prevents it: the outputs are there anyway."""
+        from drcnet_cli.report.html import write_page
+        from drcnet_cli.report.pages import page_blocks, page_subtitle
+
+        plan = self.plan
+        # In the order of the plan, which the writing of several pictures at once may change.
+        restored = {outcome.job for outcome in outcomes if not outcome.error}
+        jobs = [job for job in plan.jobs if job in restored] + list(plan.finished)
+        failures = [(str(o.job.source), str(o.error)) for o in outcomes if o.error]
+        failures += [(str(folder), "The folder cannot be listed.") for folder in plan.unreadable]
+        subtitle = page_subtitle(len(restored), len(plan.finished), len(failures))
+        try:
+            blocks = page_blocks(jobs, failures, self._run_facts(outcomes, facts))
+            write_page(report, "Restored pictures", blocks, subtitle=subtitle)
+        except DrcnetError as error:
+            return error
+        if not self.quiet:
+            note(f"Wrote {report}.")
+        return None
+
+    def _run_facts(
+        self, outcomes: "list[Outcome]", facts: "RestorerFacts | None"
+    ) -> list[tuple[str, str]]:
+        """Say what the outputs depend on, and how long they took; of no run, the version."""
+        if facts is None:
+            return [("Version", f"drcnet {__version__}")]
+        import torch
+
+        from drcnet_cli.weights.fetch import resolve
+        from drcnet_cli.weights.store import describe_file
+
+        path = resolve(self.checkpoint, offline=True).path  # loaded, so it is on this machine
+        megapixels = sum(outcome.megapixels for outcome in outcomes if not outcome.error)
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        return [
+            ("Checkpoint", facts.name or path.name),
+            ("Its sha256", describe_file(path).sha256),
+            ("Task", facts.task or "not said"),
+            ("Computed with", facts.description),
+            ("Time", f"{megapixels:.2f} megapixels in {seconds:.1f} s"),
+            ("Version", f"drcnet {__version__}, torch {torch.__version__}"),
+        ]
 
 
 def summarise(
@@ -118,21 +159,7 @@ def _once_if_full(failed: list[DrcnetError]) -> list[DrcnetError]:
     return [error for error in failed if error not in full[1:]]
 
 
-def print_plan(plan: "Plan", as_json: bool) -> None:
-    """List what would be done, one input and output a line; exit 1 if a folder hides from it."""
-    print_jobs(plan.jobs, "planned", as_json)
-    print_jobs(plan.finished, "skipped", as_json)
-    note(
-        f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
-        f"{plan.passed_over.total} not images."
-    )
-    _note_nothing_found(plan)
-    _report_unreadable(plan, as_json)
-    if plan.unreadable:
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def print_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_json: bool) -> None:
+def _list_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_json: bool) -> None:
     """List jobs that are not run: status, input and output, a line or a record each."""
     from drcnet_cli.restore.pipeline import Outcome
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._options import choose_checkpoint
 from drcnet_cli.cli._output import note, print_json, print_line
-from drcnet_cli.cli.restore import choose_checkpoint
 
 if TYPE_CHECKING:
-    from drcnet_cli.restore.speed import Benchmark
+    from drcnet_cli.restore.speed import SpeedReport
 
 DEFAULT_TASK = "denoise"  # its checkpoint is part of the package
 
@@ -37,22 +37,21 @@ def benchmark(
     named = task or model or weights
     checkpoint = choose_checkpoint(task if named else DEFAULT_TASK, model, weights)
 
-    from drcnet_cli.api import check_task, load_model
-    from drcnet_cli.restore.speed import benchmark as measure
+    from drcnet_cli.restore.config import RestoreConfig, open_model
+    from drcnet_cli.restore.speed import measure_speed
 
-    network = load_model(
-        checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline
+    config = RestoreConfig(
+        checkpoint, task, device, dtype, backend, hub_repo=hub_repo, offline=offline
     )
-    check_task(network.info, task)  # type: ignore[arg-type]
     say = (lambda _: None) if quiet else (lambda text: note(f"Measuring: {text}"))
-    result = measure(network, seconds=seconds, notify=say)
+    result = measure_speed(open_model(config), seconds=seconds, notify=say)
     if as_json:
         print_json(asdict(result))
     else:
         _print(result)
 
 
-def _print(result: "Benchmark") -> None:
+def _print(result: "SpeedReport") -> None:
     """Print a line for each figure."""
     print_line(
         f"{result.model}: {result.device}, {result.dtype}, {result.threads} threads, "

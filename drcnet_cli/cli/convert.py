@@ -42,7 +42,7 @@ def convert(
 
     What a state dict does not hold is given by options; their defaults are the released code's.
     """
-    from drcnet_cli.networks.drcnet.released import convert_file
+    from drcnet_cli.networks.convert import convert_file
 
     first, separator, last = filter_levels.partition(":")
     is_range = separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)
@@ -64,7 +64,7 @@ def convert(
     if as_json:
         print_json({"file": str(destination), "name": info.name, "config": info.config.to_dict()})
     else:
-        note(f"Wrote {destination}: width {info.config.width}, depth {info.config.depth}.")
+        note(f"Wrote {destination}: {info.config.summary}.")
 
 
 def _facts(pairs: list[str]) -> dict[str, str]:

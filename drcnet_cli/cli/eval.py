@@ -17,8 +17,8 @@ from drcnet_cli.cli._eval_output import (
     print_averages,
     print_evaluation,
 )
+from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
 from drcnet_cli.cli._output import note, notifier
-from drcnet_cli.cli.restore import choose_checkpoint, parse_tiling
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError, UsageError
 
 if TYPE_CHECKING:
@@ -103,20 +103,24 @@ def eval(  # noqa: A001 - the command's name
     files.check()
 
     from drcnet_cli.evaluation.processes import join_processes
-    from drcnet_cli.evaluation.session import (
-        Evaluator,
-        Machine,
-        check_submissions,
-        parse_protocol,
-    )
+    from drcnet_cli.evaluation.session import Evaluator, check_submissions, parse_protocol
+    from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
     plans = request.plans(weights or model, seed, limit)
     check_submissions(plans, out)
     processes = join_processes(device)
+    config = RestoreConfig(
+        device=device,
+        dtype=dtype,
+        tiling=tiling,
+        ensemble=ensemble,
+        hub_repo=hub_repo,
+        offline=offline,
+    )
     quiet = quiet or not processes.main
     evaluator = Evaluator(
-        Machine(tiling, ensemble, device, dtype, hub_repo, offline),
+        config,
         processes=processes,
         lpips=lpips,
         notify=notifier(quiet),

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drcnet_cli.cli import _options as options
+from drcnet_cli.cli._options import choose_checkpoint
 from drcnet_cli.cli._output import note, print_json, print_line
-from drcnet_cli.cli.restore import choose_checkpoint
 from drcnet_cli.engines import check_installed
 from drcnet_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from drcnet_cli.engines.shape import Shape
+    from drcnet_cli.engines.onnx_model import Shape
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
@@ -61,7 +61,6 @@ def export(
             raise UsageError(f"{file} exists already.", "Use --overwrite to replace it")
     check_installed(chosen)
 
-    from drcnet_cli.api import check_task
     from drcnet_cli.engines.export import export as write
 
     done = write(
@@ -73,7 +72,7 @@ def export(
         half=half,
         hub_repo=hub_repo,
         offline=offline,
-        check=lambda info: check_task(info, task),
+        task=task,
     )
     if as_json:
         print_json(done.record())
@@ -88,7 +87,7 @@ def export(
 
 
 def choose_format(format: str | None, destination: Path) -> str:
-    """Give onnx or openvino, by name or by the file's; raise UsageError where they disagree."""
+    """Return onnx or openvino, by name or by the file's; raise UsageError where they disagree."""
     suffix = destination.suffix.lower()
     if format is None:
         for name, own in SUFFIXES.items():
@@ -117,7 +116,7 @@ def _parse_shape(size: str, batch: str) -> "Shape":
             raise UsageError(f"{flag} cannot be {'x'.join(numbers)!r}.", f"Use {flag} any, {form}")
     if len(sides) > 2:
         raise UsageError(f"--size cannot be {size!r}.", "Use --size any, 256, 480x640")
-    from drcnet_cli.engines.shape import Shape
+    from drcnet_cli.engines.onnx_model import Shape
 
     height, width = (int(sides[0]), int(sides[-1])) if sides else (None, None)
     return Shape(None if batch == "any" else int(batch), height, width)

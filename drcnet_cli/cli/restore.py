@@ -1,7 +1,7 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,21 +9,14 @@ import typer
 
 from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
-from drcnet_cli.cli._restore_devices import check_devices, plan_run
-from drcnet_cli.cli._restore_report import (
-    check_report,
-    print_jobs,
-    print_plan,
-    summarise,
-    write_report,
-)
+from drcnet_cli.cli._restore_report import RunOutput, check_report
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
-from drcnet_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from drcnet_cli.files.plan import Plan
-    from drcnet_cli.restore.pipeline import Outcome, Watch, WriteOptions
-    from drcnet_cli.restore.restorer import Restorer, Tiling
+    from drcnet_cli.restore.config import RestoreConfig
+    from drcnet_cli.restore.pipeline import Outcome, WriteOptions
+    from drcnet_cli.restore.restorer import RestorerFacts
 
 
 def restore(
@@ -84,7 +77,7 @@ def restore(
 
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
-    checkpoint = choose_checkpoint(task, model, weights)
+    checkpoint = options.choose_checkpoint(task, model, weights)
     streams = not in_place and "-" in (paths[0], paths[-1])
     if report is not None:
         check_report(report, streams, in_place)
@@ -92,72 +85,49 @@ def restore(
         plan = _plan_stream(paths, format, overwrite, as_json)
     else:
         plan = _plan(paths, format, overwrite, in_place)
+    output = RunOutput(plan, checkpoint, report, quiet, as_json)
     if dry_run:
-        print_plan(plan, as_json)
+        output.list_plan()
         return
     if not plan.jobs:
-        if as_json:
-            print_jobs(plan.finished, "skipped", as_json)
-        _conclude(plan, [], None, checkpoint, report, quiet, as_json)
+        output.list_skipped()
+        output.conclude([], None)
         return
 
+    from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import WriteOptions
 
-    tiling = parse_tiling(tile, overlap, batch)
-    devices = check_devices(device, backend)
-    machine = devices[0], dtype, backend
-    restorer = _load(checkpoint, task, tiling, machine, ensemble, hub_repo, offline, quiet)
-    written = WriteOptions(format, quality, strip_metadata)
-    if streams:
-        _restore_stream(plan, restorer, written, quiet, as_json)
-    else:
-        recipe = (checkpoint, tiling, ensemble)
-        run = plan_run(plan.jobs, restorer, written, devices, recipe, quiet)
-        outcomes = _restore_plan(plan, run, quiet, as_json)
-        _conclude(plan, outcomes, restorer, checkpoint, report, quiet, as_json)
-
-
-def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:
-    """Give what names the checkpoint: a file, a name or a task; raise UsageError without one."""
-    if task is not None and task not in TASKS:
-        raise UsageError(f"Unknown task {task!r}.", f"Use --task {', '.join(TASKS)}")
-    if weights is not None and model is not None:
-        raise UsageError("--weights and --model both name a checkpoint.", "Leave out either.")
-    chosen = weights or model or task
-    if chosen is None:
-        raise UsageError(
-            "Nothing says what to remove.",
-            "Add --task derain, --task denoise or --task deblur (or --weights FILE)",
-        )
-    return chosen
-
-
-def parse_tiling(tile: str, overlap: int | None, batch: str) -> "Tiling":
-    """Read --tile, --overlap and --batch; raise UsageError for what is no number."""
-    from drcnet_cli.restore.restorer import Tiling
-
-    sizes: list[int | None] = []
-    for flag, text in (("--tile", tile), ("--batch", batch)):
-        if text != "auto" and not text.isdecimal():
-            raise UsageError(f"{flag} cannot be {text!r}.", f"Use {flag} auto or a number")
-        sizes.append(None if text == "auto" else int(text))
-    return Tiling(tile=sizes[0], overlap=overlap, batch=sizes[1])
+    config = RestoreConfig(
+        checkpoint,
+        task,
+        device,
+        dtype,
+        backend,
+        options.parse_tiling(tile, overlap, batch),
+        ensemble,
+        hub_repo,
+        offline,
+    )
+    run = _restore_stream if streams else _restore_plan
+    run(config, WriteOptions(format, quality, strip_metadata), output)
 
 
 def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
     from drcnet_cli.files.plan import plan_files
-    from drcnet_cli.imageio import format_for, format_suffix
+    from drcnet_cli.imageio import format_for, format_suffix, is_image_name
 
     suffix = format_suffix(format) if format else None
     if in_place:
-        return plan_files(paths, None, in_place=True, suffix=suffix)
+        return plan_files(paths, None, is_image=is_image_name, in_place=True, suffix=suffix)
     if len(paths) < 2:
         raise UsageError(
             f"Only one path is given: {paths[0]}.",
             "Give inputs and then an output, or --in-place to replace the input",
         )
-    plan = plan_files(paths[:-1], paths[-1], overwrite=overwrite, suffix=suffix)
+    plan = plan_files(
+        paths[:-1], paths[-1], is_image=is_image_name, overwrite=overwrite, suffix=suffix
+    )
     if Path(paths[-1]) in [job.destination for job in (*plan.jobs, *plan.finished)]:
         format_for(Path(paths[-1]), format)
     return plan
@@ -193,90 +163,52 @@ def _plan_stream(paths: list[str], format: str | None, overwrite: bool, as_json:
     return Plan((Job(source, target),), (), PassedOver(), ())
 
 
-def _load(
-    checkpoint: str | Path,
-    task: str | None,
-    tiling: "Tiling",
-    machine: tuple[str, str, str],
-    ensemble: bool,
-    hub_repo: str | None,
-    offline: bool,
-    quiet: bool,
-) -> "Restorer":
-    """Load the network and say once how it will run."""
-    from drcnet_cli.api import check_task, load_model, make_restorer
-    from drcnet_cli.device import cpu_only_torch_beside_nvidia
-
-    device, dtype, backend = machine
-    network = load_model(
-        checkpoint, device, dtype, backend=backend, hub_repo=hub_repo, offline=offline
-    )
-    restorer = make_restorer(network, tiling, ensemble, notify=notifier(quiet))
-    check_task(restorer.info, task)
-    if not quiet:
-        note(f"{restorer.info.name or checkpoint}: {restorer.describe()}")
-        if restorer.device.type == "cpu" and cpu_only_torch_beside_nvidia():
-            note("Note: a GPU is there, but this torch is a CPU build: see `drcnet doctor`.")
-    return restorer
-
-
-def _restore_plan(
-    plan: "Plan", run: "Callable[[Watch], list[Outcome]]", quiet: bool, as_json: bool
-) -> "list[Outcome]":
-    """Run a plan with progress; exit 130 if interrupted."""
+def _restore_plan(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
+    """Restore a plan's jobs with progress; exit 130 if interrupted."""
     from drcnet_cli.cli._progress import RestoreProgress
-    from drcnet_cli.restore.pipeline import Watch
+    from drcnet_cli.parallel.processes import restore_jobs
+    from drcnet_cli.restore.pipeline import RunObserver
 
-    if as_json:
-        print_jobs(plan.finished, "skipped", as_json)
-    with RestoreProgress(len(plan.jobs), quiet=quiet) as shown:
+    jobs, devices = output.plan.jobs, config.devices()
+    with RestoreProgress(len(jobs), quiet=output.quiet) as shown:
+
+        def opened(facts: "RestorerFacts") -> None:
+            output.introduce(facts, devices)
+            output.list_skipped()
+            shown.begin()
 
         def finished(outcome: "Outcome") -> None:
             shown.finished(outcome)
-            if as_json:
+            if output.as_json:
                 print_json(outcome.record())
 
-        watch = Watch(progress=shown.advance, finished=finished)
+        observer = RunObserver(shown.advance, finished, opened, notifier(output.quiet))
         try:
-            outcomes = run(watch)
+            outcomes = restore_jobs(jobs, config, written, observer)
         except KeyboardInterrupt:
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    return outcomes
+    output.conclude(outcomes, observer.facts)
 
 
-def _conclude(
-    plan: "Plan",
-    outcomes: "list[Outcome]",
-    restorer: "Restorer | None",
-    checkpoint: str | Path,
-    report: Path | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
-    report_error = None
-    if report is not None:
-        report_error = write_report(report, plan, outcomes, restorer, checkpoint, quiet)
-    summarise(plan, outcomes, quiet, as_json, report_error)
-
-
-def _restore_stream(
-    plan: "Plan", restorer: "Restorer", written: "WriteOptions", quiet: bool, as_json: bool
-) -> None:
-    """Restore one image; raise what went wrong."""
+def _restore_stream(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
+    """Restore one image, on the first of the devices; raise what went wrong."""
+    from drcnet_cli.restore.config import open_restorer
     from drcnet_cli.restore.pipeline import restore_stream
 
+    config = replace(config, device=config.devices()[0])
+    restorer = open_restorer(config, notifier(output.quiet))
+    output.introduce(restorer.facts(), [config.device])
     try:
-        outcome = restore_stream(plan.jobs[0], restorer, written)
+        outcome = restore_stream(output.plan.jobs[0], restorer, written)
     except OSError as error:
         end_unwritten(sys.stdout, error)
-    if as_json:
+    if output.as_json:
         print_json(outcome.record())
     if outcome.error:
         if isinstance(outcome.error.__cause__, BrokenPipeError):
             end_unwritten(sys.stdout, outcome.error.__cause__)
         raise outcome.error
-    for text in () if quiet else outcome.notes:
+    for text in () if output.quiet else outcome.notes:
         note(f"Note: {text}")

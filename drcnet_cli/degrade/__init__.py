@@ -13,6 +13,7 @@ from drcnet_cli.degrade import blur
 from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
+from drcnet_cli.degrade.haze import add_mixed_haze
 from drcnet_cli.degrade.noise import add_gaussian_noise, add_noise
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 
@@ -36,6 +37,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "rain": add_mixed_rain,
     "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),
     "rain-heavy": lambda image, rng, streaks=(): add_rain(image, rng, HEAVY, streaks),
+    "haze": lambda image, rng, streaks=(): add_mixed_haze(image, rng),
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),

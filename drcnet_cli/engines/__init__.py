@@ -48,7 +48,7 @@ class Engine(Protocol):
 
 
 def check_backend(name: str, device: str, dtype: str) -> tuple[str, str]:
-    """Give the device and number type that a backend makes of what was asked for.
+    """Return the device and number type that a backend makes of what was asked for.
 
     Raises UsageError for an unknown backend and one that is not installed, DeviceError for a device
     or type that it lacks.
@@ -81,14 +81,16 @@ def check_installed(name: str) -> None:
 
 
 def make_engine(name: str, network: "nn.Module", info: "CheckpointInfo") -> Engine:
-    """Give an engine of `BACKENDS` for a network as it is now.
+    """Make an engine of `BACKENDS` for a network, with the weights that it has now.
 
     Raises UsageError if it is not installed, or not for this kind of network.
     """
     check_installed(name)
-    from drcnet_cli.engines.engine import RuntimeEngine
+    from drcnet_cli.engines.onnx_model import build_onnx
+    from drcnet_cli.engines.runtimes import RuntimeEngine
 
-    return RuntimeEngine(name, network, info)
+    model = build_onnx(network, info).SerializeToString()
+    return RuntimeEngine(name, model, info.config.multiple)
 
 
 def load_library(module: str, extra: str) -> ModuleType:

@@ -1,12 +1,12 @@
 """A network as one ONNX model: its graph, what it accepts, and where it came from."""
 
-from onnx import ModelProto, TensorProto, checker, defs, helper
+from dataclasses import dataclass
 
-from drcnet_cli.engines.shape import Shape
+from onnx import ModelProto, TensorProto, checker, defs, helper
+from torch import nn
+
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import METADATA_KEY, CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNet
-from drcnet_cli.networks.drcnet.onnx import DRCNetGraph
 from drcnet_cli.networks.graph import GraphWriter
 from drcnet_cli.version import __version__
 
@@ -15,8 +15,28 @@ OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an inp
 MOST_BYTES = 2**31 - 2**24  # protobuf's limit, less what is no weight
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a file accepts, in images and pixels; None: any number, of pixels any fitting one."""
+
+    batch: int | None = None
+    height: int | None = None
+    width: int | None = None
+
+    def check(self, multiple: int) -> None:
+        """Raise UsageError unless it can be halved as often as the network does."""
+        for side in (self.height, self.width):
+            if side is not None and (side < multiple or side % multiple):
+                nearest = max(multiple, round(side / multiple) * multiple)
+                raise UsageError(
+                    f"A fixed side of {side} pixels cannot be used: it must be a multiple of "
+                    f"{multiple}.",
+                    f"Use {nearest}",
+                )
+
+
 def build_onnx(
-    network: DRCNet,
+    network: nn.Module,
     info: CheckpointInfo,
     *,
     shape: Shape | None = None,
@@ -24,25 +44,32 @@ def build_onnx(
     half: bool = False,
     sha256: str = "",
 ) -> ModelProto:
-    """Give the network as a model: `image` in, N x 3 x H x W float32 in 0..1, `restored` out.
+    """Build the network's model: `image` in, N x 3 x H x W float32 in 0..1, `restored` out.
 
     Height and width must be multiples of the configuration's `multiple`; the result is not clipped.
     `half`: weights are stored as float16. `sha256`: the checkpoint's, for the metadata.
 
-    Raises UsageError for a shape or an operator set that cannot be used, and for a network that is
-    too large for one file.
+    Raises UsageError for a shape or an operator set that cannot be used, for a network that has no
+    such form, and for one that is too large for one file.
     """
-    shape = shape or Shape()
-    shape.check(network.config.multiple)
+    architecture, shape = info.architecture, shape or Shape()
+    if architecture.write_onnx is None or not architecture.is_own(network):
+        raise UsageError(
+            f"There is no ONNX form of {type(network).__name__}, which is for torch alone.",
+            "Use --backend torch",
+        )
+    shape.check(info.config.multiple)
     _check_opset(opset)
     _check_size(network, half)
     writer = GraphWriter(half=half)
-    DRCNetGraph(writer).network(network, INPUT, OUTPUT)
+    architecture.write_onnx(writer, network, INPUT, OUTPUT)
     sides = [shape.batch or "batch", 3, shape.height or "height", shape.width or "width"]
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name in (INPUT, OUTPUT)
     ]
-    graph = helper.make_graph(writer.nodes, "drcnet", values[:1], values[1:], writer.initializers)
+    graph = helper.make_graph(
+        writer.nodes, architecture.name, values[:1], values[1:], writer.initializers
+    )
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(
         graph,
@@ -50,7 +77,7 @@ def build_onnx(
         ir_version=helper.find_min_ir_version_for(imports),
         producer_name="drcnet",
         producer_version=__version__,
-        doc_string=f"DRCNet {info.task or ''}: {info.name}".strip(),
+        doc_string=f"{architecture.title} {info.task or ''}: {info.name}".strip(),
     )
     helper.set_model_props(model, metadata(info, sha256))
     checker.check_model(model)
@@ -58,7 +85,7 @@ def build_onnx(
 
 
 def metadata(info: CheckpointInfo, sha256: str = "") -> dict[str, str]:
-    """Say what a file is, as texts; `drcnet` holds the checkpoint's whole description."""
+    """Describe a file, as texts; `drcnet` holds the checkpoint's whole description."""
     return {
         METADATA_KEY: info.to_json(),
         "name": info.name,
@@ -83,7 +110,7 @@ def _check_opset(opset: int) -> None:
         )
 
 
-def _check_size(network: DRCNet, half: bool) -> None:
+def _check_size(network: nn.Module, half: bool) -> None:
     size = sum(values.numel() for values in network.parameters()) * (2 if half else 4)
     if size > MOST_BYTES:
         raise UsageError(

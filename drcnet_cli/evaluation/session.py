@@ -1,12 +1,11 @@
 """Measuring checkpoints: what is measured with which, and how it is run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from drcnet_cli.api import check_task, load_model, make_restorer
 from drcnet_cli.datasets.layouts import Array
 from drcnet_cli.datasets.suite import (
     Suite,
@@ -23,7 +22,9 @@ from drcnet_cli.evaluation.results import Evaluation, Setting
 from drcnet_cli.evaluation.score import load_lpips, restored_as_scored, score_suite
 from drcnet_cli.evaluation.submission import write_bundle
 from drcnet_cli.progress import Progress, no_progress
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.config import RestoreConfig, open_restorer
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.tasks import TASKS, Protocol
 from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
@@ -48,18 +49,6 @@ class Measurement:
     def scored(self) -> bool:
         """Whether there are targets to score with; else a site scores what it is sent."""
         return self.test_set is None or self.test_set.public
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How the networks run; see the options of the same names of `drcnet restore`."""
-
-    tiling: Tiling = Tiling()
-    ensemble: bool = False
-    device: str = "auto"
-    dtype: str = "auto"
-    hub_repo: str | None = None
-    offline: bool = False
 
 
 def plan_set(
@@ -125,21 +114,22 @@ def _checkpoints_here(task: str) -> list[str]:
 class Evaluator:
     """Measures data sets, keeping the network of the last one.
 
-    `lpips`: measures that, too; raises UsageError where the package is missing. `notify` gets each
+    `config` says how networks run; each measurement names its own checkpoint and task. `lpips`:
+    measures that, too; raises UsageError where the package is missing. `notify` gets each
     change of plan that the network's run makes, once.
     """
 
     def __init__(
         self,
-        machine: Machine,
+        config: RestoreConfig,
         *,
         processes: Processes | None = None,
         lpips: bool = False,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.machine = machine
+        self.config = config
         self.processes = processes or Processes()
-        device = self.processes.device(machine.device) if lpips else ""
+        device = self.processes.device(config.device) if lpips else ""
         self._lpips = load_lpips(choose_device(device)) if lpips else None
         self._notify = notify
         self._loaded: tuple[str | Path, Restorer, str] | None = None
@@ -147,14 +137,13 @@ class Evaluator:
     def restorer(self, checkpoint: str | Path, task: str) -> Restorer:
         """Load a checkpoint; raises WeightsError, DeviceError, UsageError for another task's."""
         if self._loaded is None or self._loaded[0] != checkpoint:
-            machine = self.machine
-            path = resolve(checkpoint, hub_repo=machine.hub_repo, offline=machine.offline).path
-            device = self.processes.device(machine.device)
-            network = load_model(path, device, machine.dtype)
-            restorer = make_restorer(network, machine.tiling, machine.ensemble, self._notify)
+            asked = self.config
+            path = resolve(checkpoint, hub_repo=asked.hub_repo, offline=asked.offline).path
+            device = self.processes.device(asked.device)
+            restorer = open_restorer(replace(asked, checkpoint=path, device=device), self._notify)
             self._loaded = checkpoint, restorer, describe_file(path).sha256
         restorer = self._loaded[1]
-        check_task(restorer.info, task)
+        restorer.info.check_task(task)
         return restorer
 
     def restore(self, plan: Measurement, degraded: Array) -> Array:
@@ -200,15 +189,13 @@ class Evaluator:
     def _setting(self, restorer: Restorer) -> Setting:
         """Describe how the network ran: once it has, as its number type may have changed."""
         assert self._loaded is not None
-        tile = restorer.rule.largest
-        batch = f", batch {restorer.batch_for(tile, tile)}" if tile else ""
         return Setting(
             checkpoint=restorer.info.name or Path(self._loaded[0]).stem,
             sha256=self._loaded[2],
             device=str(restorer.device),
             dtype=dtype_name(restorer.dtype),
-            tiling=restorer.rule.describe() + batch,
-            ensemble=self.machine.ensemble,
+            tiling=restorer.describe_tiles(),
+            ensemble=restorer.ensemble,
             version=__version__,
             torch=torch.__version__,
         )
@@ -233,16 +220,16 @@ def evaluate(
     Raises UsageError for an unknown data set or one that isn't below `data_root`, and what
     `load_model` raises.
     """
-    machine = Machine(parse_protocol(protocol), device=device, dtype=dtype)
-    evaluator = Evaluator(machine)
+    config = RestoreConfig(tiling=parse_protocol(protocol), device=device, dtype=dtype)
+    evaluator = Evaluator(config)
     plans = [plan_set(test_set, Path(data_root), model, seed) for test_set in sets_named(dataset)]
     return [evaluator.measure(plan) for plan in plans]
 
 
-def parse_protocol(protocol: str, tiling: Tiling | None = None) -> Tiling:
+def parse_protocol(protocol: str, tiling: TileOptions | None = None) -> TileOptions:
     """Return the tiling of a protocol, `best` or `paper`; raises UsageError for another."""
     if protocol == "best":
-        return tiling or Tiling()
+        return tiling or TileOptions()
     if protocol != "paper":
         raise UsageError(f"Unknown protocol {protocol!r}.", "Use --protocol best or paper")
     if tiling is not None and (tiling.tile is not None or tiling.overlap is not None):
@@ -250,4 +237,4 @@ def parse_protocol(protocol: str, tiling: Tiling | None = None) -> Tiling:
             "--protocol paper has the published tiles.", "Leave out --tile and --overlap"
         )
     batch = tiling.batch if tiling else None
-    return Tiling(PUBLISHED_TILE, 0, batch, published=True)
+    return TileOptions(PUBLISHED_TILE, 0, batch, published=True)

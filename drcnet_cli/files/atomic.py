@@ -1,37 +1,53 @@
 """Writes that are whole or absent: a temporary file beside the target, then one rename.
 
-A reader never sees a half-written file, an interrupted run leaves none behind, what a killed one
-leaves is removed by the next, and the previous contents stay until the new ones are safely on disk.
+A reader never sees a half-written file, an interrupted run leaves none behind, and the previous
+contents stay until the new ones are safely on disk.
+
+Nothing runs in a process that is killed, so its temporary files stay, and a run that is killed
+often would fill the disk with them: the next process that writes beside them removes them. Who
+writes into a folder holds a shared lock on it, which ends with the process however it ends; who
+gets the lock for himself alone knows that no temporary file there is in use. Where folders cannot
+be locked (Windows, some network file systems) they stay.
 """
 
 import errno
 import os
+import re
 import secrets
 import stat
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drcnet_cli.errors import ImageError, StorageError, UsageError
-from drcnet_cli.files.leftovers import SUFFIX, writing_in
 
+_SUFFIX = ".drcnet.tmp"
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(_SUFFIX), re.DOTALL)
 _REFUSED = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Most file systems allow 255 bytes a name, encrypted ones 143; the rest of the name is ours.
 _NAME_BYTES_KEPT = 64
 
+# Another process holds a folder for itself only while it removes files.
+_ATTEMPTS, _PAUSE = 50, 0.02  # seconds
+
+# Device and inode of the folders that this process has looked through.
+_looked_through: set[tuple[int, int]] = set()
+
 
 def temporary_sibling(path: Path) -> Path:
-    """Give an unused hidden name `.NAME.<random>.drcnet.tmp` in `path`'s folder; creates nothing.
+    """Return an unused hidden name `.NAME.<random>.drcnet.tmp` in `path`'s folder; creates nothing.
 
     NAME is cut to 64 bytes, so that the longest names which the file system allows stay writable.
     """
     kept = os.fsencode(path.name)[:_NAME_BYTES_KEPT].decode("utf-8", errors="ignore")
-    return path.with_name(f".{kept}.{secrets.token_hex(6)}{SUFFIX}")
+    return path.with_name(f".{kept}.{secrets.token_hex(6)}{_SUFFIX}")
 
 
 @contextmanager
 def atomic_write(destination: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes `destination` when the block ends normally.
+    """Yield a temporary path to write to; it becomes `destination` when the block ends normally.
 
     The temporary file exists, empty, in the target's folder (created if missing) with the
     permissions that `open` would give. Its name ends in `.tmp`, so a writer that chooses its format
@@ -46,7 +62,7 @@ def atomic_write(destination: Path) -> Iterator[Path]:
     _refuse_special(target)
     temporary = temporary_sibling(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with writing_in(target.parent):
+    with _locked(target.parent):
         try:
             with _naming(temporary, destination):
                 mode = _create(temporary)
@@ -63,7 +79,7 @@ def atomic_write(destination: Path) -> Iterator[Path]:
 
 
 def refusal(path: Path | str, error: OSError) -> ImageError:
-    """Say that an output cannot be written: a StorageError if no other could be either."""
+    """Return the error for an output not written: a StorageError if no other could be either."""
     message = f"{path} cannot be written: {error.strerror or error}."
     if error.errno not in _REFUSED:
         return ImageError(message)
@@ -88,7 +104,7 @@ def _refuse_special(target: Path) -> None:
 
 
 def _create(temporary: Path) -> int:
-    """Create the empty file, permissions following the umask, and give its mode."""
+    """Create the empty file, permissions following the umask; return its mode."""
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
         return stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -129,3 +145,77 @@ def _naming(temporary: Path, destination: Path) -> Iterator[None]:
         if error.filename == os.fspath(temporary):
             error.filename, error.filename2 = os.fspath(destination), None
         raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep temporary files in `folder` from being removed as abandoned while the block runs.
+
+    The first time that a process does so, what killed ones left there is removed.
+    """
+    descriptor = _open(folder)
+    if descriptor is None:
+        yield
+        return
+    try:
+        _clear_once(descriptor)
+        _share(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int | None:
+    """Open a folder to lock it; None where that is impossible, which stops no writing."""
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+
+
+def _clear_once(descriptor: int) -> None:
+    """Remove what killed processes left in a folder, unless this process has done so before."""
+    status = os.fstat(descriptor)
+    place = status.st_dev, status.st_ino
+    if place in _looked_through:
+        return
+    locked = _lock(descriptor, alone=True)
+    if locked:
+        _remove_abandoned(descriptor)
+    # While others write there, it is tried again with each file.
+    if locked is not False:
+        _looked_through.add(place)
+
+
+def _remove_abandoned(descriptor: int) -> None:
+    with os.scandir(descriptor) as entries:
+        names = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+    for name in names:
+        # Another user's, or on a medium that has become read-only: it stays.
+        with suppress(OSError):
+            os.unlink(name, dir_fd=descriptor)  # noqa: PTH108 - pathlib knows no descriptors
+
+
+def _share(descriptor: int) -> None:
+    """Take the lock together with all others who write there."""
+    for _ in range(_ATTEMPTS):
+        if _lock(descriptor, alone=False) is not False:
+            return
+        time.sleep(_PAUSE)
+
+
+def _lock(descriptor: int, *, alone: bool) -> bool | None:
+    """Lock a folder; False if others prevent it, None if the file system knows no such lock."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

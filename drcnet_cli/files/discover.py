@@ -32,7 +32,7 @@ IsImage = Callable[[Path], bool]
 FolderId = tuple[int, int]
 
 
-class Found(NamedTuple):
+class FoundImage(NamedTuple):
     """An image's path as the user would spell it, and its place below an output folder."""
 
     source: Path
@@ -64,7 +64,7 @@ class Discovery:
     matches. `unreadable` are folders that could not be listed.
     """
 
-    images: tuple[Found, ...]
+    images: tuple[FoundImage, ...]
     lone_file: bool
     lone_match: bool
     passed_over: PassedOver
@@ -109,7 +109,7 @@ class _Search:
     """Collects what one pass over the inputs finds."""
 
     def __init__(self, is_image: IsImage, output_id: FolderId | None) -> None:
-        self.images: list[Found] = []
+        self.images: list[FoundImage] = []
         self.passed_over: Counter[str] = Counter()
         self.unreadable: list[Path] = []
         self._is_image = is_image
@@ -120,7 +120,7 @@ class _Search:
         has_name = path.name not in {"", ".."}
         name = path.name if has_name else path.resolve().name
         if not several and not is_folder:
-            self.images.append(Found(path, Path(name)))
+            self.images.append(FoundImage(path, Path(name)))
         elif several and has_name and is_hidden(name):
             self.passed_over["hidden"] += 1
         elif not is_folder:
@@ -168,7 +168,7 @@ class _Search:
         elif not self._is_image(path):
             self.passed_over["not_images"] += 1
         else:
-            self.images.append(Found(path, place))
+            self.images.append(FoundImage(path, place))
 
     def _walk(self, folder: Path, place: Path, above: tuple[FolderId | None, ...]) -> None:
         """Take the images of a folder and of those in it; `above` identifies the ones around it."""
@@ -207,7 +207,7 @@ class _Search:
         elif not self._is_image(Path(entry.name)):
             self.passed_over["not_images"] += 1
         else:
-            self.images.append(Found(folder / entry.name, place / entry.name))
+            self.images.append(FoundImage(folder / entry.name, place / entry.name))
         return True
 
 
@@ -217,7 +217,7 @@ def is_hidden(name: str) -> bool:
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Give a sort key that puts `a2` before `a10`, case aside."""
+    """Return a sort key that puts `a2` before `a10`, case aside."""
     pieces = _DIGITS.split(name.casefold())
     # Every second piece is a number, so that only like is compared with like.
     return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name
@@ -233,7 +233,7 @@ def _folder_id(path: Path) -> FolderId | None:
 
 
 def _matches(text: str) -> tuple[Path, set[Path]]:
-    """Give a pattern's fixed leading folder and the places below it that match the rest."""
+    """Return a pattern's fixed leading folder and the places below it that match the rest."""
     parts = Path(text).parts
     base = Path()
     for index, part in enumerate(parts):

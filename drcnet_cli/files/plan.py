@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.files.discover import Discovery, Found, IsImage, PassedOver, discover
+from drcnet_cli.files.discover import Discovery, FoundImage, IsImage, PassedOver, discover
 
 __all__ = ["Job", "PassedOver", "Plan", "plan_files"]
 
@@ -49,10 +49,10 @@ def plan_files(
     inputs: Sequence[str | Path],
     output: str | Path | None,
     *,
+    is_image: IsImage,
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
-    is_image: IsImage | None = None,
 ) -> Plan:
     """Decide which files are read and where each result goes.
 
@@ -63,8 +63,8 @@ def plan_files(
     when `in_place`, which makes every destination its source and nothing finished.
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
-    so it is whole. A plan may be empty. `is_image` recognises image names, by default those that
-    `drcnet_cli.imageio` reads.
+    so it is whole. A plan may be empty. `is_image` tells images by their names, as
+    `drcnet_cli.imageio.is_image_name` does: nothing here knows formats.
 
     Raises `UsageError` before any work: inputs that are missing or impossible, two inputs with one
     output, outputs that are inputs or folders or have too long a name.
@@ -72,7 +72,6 @@ def plan_files(
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
     _check_call(names, target, in_place, suffix)
-    is_image = is_image or _default_is_image()
     found = discover(names, is_image, target)
     if target is None:
         jobs, finished = _in_place(found.images), []
@@ -81,13 +80,6 @@ def plan_files(
         _check_lengths(jobs)
         jobs, finished = _split_finished(jobs, overwrite)
     return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable)
-
-
-def _default_is_image() -> IsImage:
-    # Imported late: planning and its tests need no image library.
-    from drcnet_cli.imageio import is_image_name
-
-    return is_image_name
 
 
 def _check_call(
@@ -122,7 +114,7 @@ def _check_call(
         )
 
 
-def _in_place(images: Iterable[Found]) -> list[Job]:
+def _in_place(images: Iterable[FoundImage]) -> list[Job]:
     """Replace every image once, though several links may lead to it."""
     unique: dict[str, Path] = {}
     for image in images:
@@ -131,7 +123,7 @@ def _in_place(images: Iterable[Found]) -> list[Job]:
 
 
 def _assign(found: Discovery, output: str, suffix: str | None, is_image: IsImage) -> list[Job]:
-    """Give each image its destination."""
+    """Choose each image's destination."""
     if not _goes_into_folder(found, output, is_image):
         return [Job(image.source, Path(output)) for image in found.images]
     jobs, folder = [], Path(output)
@@ -183,7 +175,7 @@ def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
 
 
 def _key(path: Path) -> str:
-    """Give what two paths share if they name one file."""
+    """Return what two paths share if they name one file."""
     text = os.fspath(path)
     return unicodedata.normalize("NFC", text).casefold() if _FOLDS_NAMES else text
 
@@ -202,20 +194,16 @@ def _split_finished(jobs: Sequence[Job], overwrite: bool) -> tuple[list[Job], li
         _refuse_inputs_as_outputs(jobs, existing)
     todo, finished = [], []
     for job in jobs:
-        status = existing.get(job)
-        done = status is not None and status.st_size > 0 and not overwrite
-        (finished if done else todo).append(job)
+        is_whole = job in existing and existing[job].st_size > 0
+        (finished if is_whole and not overwrite else todo).append(job)
     return todo, finished
 
 
 def _check_lengths(jobs: Iterable[Job]) -> None:
     """Raise `UsageError` if a new extension makes a name longer than file systems allow."""
+    measure = str if _FOLDS_NAMES else os.fsencode
     names = [job.destination.name for job in jobs]
-    if not _FOLDS_NAMES:
-        names = [name for name in names if len(os.fsencode(name)) > _LONGEST_NAME]
-    else:
-        names = [name for name in names if len(name) > _LONGEST_NAME]
-    if names:
+    if names := [name for name in names if len(measure(name)) > _LONGEST_NAME]:
         more = f" (and {len(names) - 1} more such)" if len(names) > 1 else ""
         raise UsageError(
             f"The output's name would be longer than {_LONGEST_NAME} bytes: {names[0]}{more}.",
@@ -224,7 +212,7 @@ def _check_lengths(jobs: Iterable[Job]) -> None:
 
 
 def _status(destination: Path) -> os.stat_result | None:
-    """Give the status of what lies at a destination; refuse what no image can be written to."""
+    """Return the status of what lies at a destination; refuse what no image can be written to."""
     try:
         status = destination.stat()
     except FileNotFoundError:

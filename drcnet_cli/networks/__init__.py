@@ -1,1 +1,13 @@
-"""Networks, and the checkpoints that hold them."""
+"""Networks, and the checkpoints that hold them.
+
+`NETWORKS` is all the registry there is: a network is a file or folder here, and a line of it.
+"""
+
+from drcnet_cli.networks.architecture import Architecture, NetworkConfig
+from drcnet_cli.networks.drcnet import DRCNET
+
+__all__ = ["DEFAULT_NETWORK", "NETWORKS", "Architecture", "NetworkConfig"]
+
+DEFAULT_NETWORK = DRCNET.name  # also of checkpoints and training states that name none
+
+NETWORKS: dict[str, Architecture] = {network.name: network for network in (DRCNET,)}

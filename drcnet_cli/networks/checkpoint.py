@@ -4,6 +4,8 @@ The safetensors metadata has one key, `drcnet`, with this JSON object:
 
     {"format": 1, "arch": "drcnet", "name": "drcnet-s-denoise", "task": "denoise",
      "config": {...DRCNetConfig...}, "training_patch": 64, "provenance": {...anything...}}
+
+`arch` is a name of `NETWORKS`; without one it is DRCNet's.
 """
 
 import json
@@ -14,22 +16,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
+from drcnet_cli.text import shorten
 
 FORMAT = 1
 METADATA_KEY = "drcnet"
 _LONGEST_LINE = 200  # characters of a name
 _DTYPES = {"F16", "BF16", "F32", "F64"}
-
-# Architecture name -> its configuration and its network: all the registry there is.
-ARCHITECTURES: dict[str, tuple[type[DRCNetConfig], type[DRCNet]]] = {
-    "drcnet": (DRCNetConfig, DRCNet),
-}
 
 
 @dataclass(frozen=True)
@@ -40,23 +38,36 @@ class CheckpointInfo:
     follows; None if unknown. `provenance`: source, data, steps, licence, scores: free-form JSON.
     """
 
-    config: DRCNetConfig
+    config: NetworkConfig
     name: str = ""
     task: str | None = None
     training_patch: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    arch: str = "drcnet"
+    arch: str = DEFAULT_NETWORK
 
     def __post_init__(self) -> None:
         """Refuse, before it is written too, a training patch that no tile could follow."""
         patch = self.training_patch
         if patch is not None and (type(patch) is not int or not 8 <= patch <= 65536):
             raise CheckpointFormatError(
-                f"The checkpoint's training_patch cannot be {brief(patch)}."
+                f"The checkpoint's training_patch cannot be {shorten(patch)}."
+            )
+
+    @property
+    def architecture(self) -> Architecture:
+        """What this kind of network offers."""
+        return NETWORKS[self.arch]
+
+    def check_task(self, task: str | None) -> None:
+        """Raise UsageError if this is made for another task than the one named."""
+        if task is not None and self.task not in (None, task):
+            raise UsageError(
+                f"{self.name or 'The checkpoint'} is made for {self.task}, not for {task}.",
+                "Leave out either the task or the checkpoint.",
             )
 
     def to_json(self) -> str:
-        """Give the metadata's JSON text."""
+        """Return the metadata's JSON text."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -79,18 +90,17 @@ class CheckpointInfo:
             raise CheckpointFormatError("The checkpoint's description is not JSON.") from error
         if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
             raise CheckpointFormatError("The checkpoint's description has no configuration.")
-        arch = values.get("arch")
-        if values.get("format") != FORMAT or not isinstance(arch, str) or arch not in ARCHITECTURES:
+        arch = values.get("arch", DEFAULT_NETWORK)
+        if values.get("format") != FORMAT or not isinstance(arch, str) or arch not in NETWORKS:
             raise CheckpointFormatError(
-                f"The checkpoint has format {brief(values.get('format'))}, architecture "
-                f"{brief(arch)}; this version reads format {FORMAT}, "
-                f"{', '.join(ARCHITECTURES)}.",
+                f"The checkpoint has format {shorten(values.get('format'))}, architecture "
+                f"{shorten(arch)}; this version reads format {FORMAT}, "
+                f"{', '.join(NETWORKS)}.",
                 "It may come from a newer version: pip install --upgrade drcnet",
             )
-        config_type, _ = ARCHITECTURES[arch]
         provenance, task = values.get("provenance"), values.get("task")
         return cls(
-            config=config_type.from_dict(values["config"]),
+            config=NETWORKS[arch].config_type.from_dict(values["config"]),
             name=_line(values.get("name")),
             task=_line(task) if isinstance(task, str) else None,
             training_patch=values.get("training_patch"),
@@ -100,7 +110,7 @@ class CheckpointInfo:
 
 
 def _line(value: object) -> str:
-    """Give a text from a file as one short line: it is shown in terminals and reports."""
+    """Return a text from a file as one short line: it is shown in terminals and reports."""
     text = value[:_LONGEST_LINE] if isinstance(value, str) else ""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
@@ -123,13 +133,22 @@ def save_checkpoint(
         dump_tensors(temporary, tensors, {METADATA_KEY: info.to_json()})
 
 
+def dump_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write contiguous tensors as safetensors into `path`, not atomically; raises OSError.
+
+    All of the file is in memory for the while: safetensors' own `save_file` raises SafetensorError
+    where a disk is full, and leaves files of unknown names (`.tmpwq9eZT`) when it is killed.
+    """
+    path.write_bytes(save(dict(tensors), dict(metadata)))
+
+
 def read_info(path: Path) -> CheckpointInfo:
     """Read a checkpoint's description only; raise CheckpointFormatError for any other file."""
     with _open(path) as file:
         return _info(file, path)
 
 
-def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
+def load_checkpoint(path: Path) -> tuple[nn.Module, CheckpointInfo]:
     """Load a checkpoint as a float32 network on the CPU, in eval mode, with its description.
 
     Raises CheckpointFormatError for a file that is no such checkpoint, whose tensors are not those
@@ -137,7 +156,8 @@ def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
     """
     with _open(path) as file:
         info = _info(file, path)
-        model = _build_empty(info)
+        with torch.device("meta"):  # initialisation would cost more than loading
+            model = info.architecture.build(info.config)
         expected = model.state_dict()
         _check_names(set(file.keys()), set(expected), path)
         state = {}
@@ -147,21 +167,13 @@ def load_checkpoint(path: Path) -> tuple[DRCNet, CheckpointInfo]:
             shape, dtype = tuple(entry.get_shape()), entry.get_dtype()
             if shape != tuple(parameter.shape) or dtype not in _DTYPES:
                 raise CheckpointFormatError(
-                    f"{path}: tensor {name} is of type {dtype} and shape {brief(shape)}, not of "
+                    f"{path}: tensor {name} is of type {dtype} and shape {shorten(shape)}, not of "
                     f"floating point and shape {tuple(parameter.shape)}."
                 )
             state[name] = file.get_tensor(name).float()
     _refuse_non_finite(state, path)
     model.load_state_dict(state, assign=True)
     return model.eval(), info
-
-
-def _build_empty(info: CheckpointInfo) -> DRCNet:
-    """Build without memory or initialisation, which would cost more than loading."""
-    config_type, network = ARCHITECTURES[info.arch]
-    assert isinstance(info.config, config_type)
-    with torch.device("meta"):
-        return network(info.config)
 
 
 def _open(path: Path) -> safe_open:
@@ -175,7 +187,7 @@ def _open(path: Path) -> safe_open:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointFormatError(
-            f"{path} is not a safetensors file ({brief(str(error))[1:-1]}).", advice
+            f"{path} is not a safetensors file ({shorten(str(error))[1:-1]}).", advice
         ) from error
 
 
@@ -196,7 +208,7 @@ def _check_names(found: set[str], expected: set[str], path: Path) -> None:
     for problem, names in (("lacks", expected - found), ("has an unknown", found - expected)):
         if names:
             raise CheckpointFormatError(
-                f"{path} {problem} tensor: {brief(min(names))} ({len(names)} such)."
+                f"{path} {problem} tensor: {shorten(min(names))} ({len(names)} such)."
             )
 
 

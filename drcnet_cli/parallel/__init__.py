@@ -1,1 +1,1 @@
-"""Handing jobs out to processes, whatever they compute."""
+"""Restoring on several devices: handing out jobs, and the processes that do them."""

@@ -20,7 +20,10 @@ from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import Picture, format_for, read_picture, write_picture
 
 if TYPE_CHECKING:
-    from drcnet_cli.restore.restorer import Restorer  # loads torch, which listing a plan needs not
+    from drcnet_cli.restore.restorer import (  # loads torch, which listing a plan needs not
+        Restorer,
+        RestorerFacts,
+    )
 
 STREAM = Path("-")  # standard input or output, in the job of `restore_stream` only
 READ_AHEAD = 2  # pictures
@@ -59,7 +62,7 @@ class Outcome:
         return isinstance(self.error, StorageError)
 
     def record(self) -> dict[str, Any]:
-        """Give the JSON record of this file."""
+        """Return the JSON record of this file."""
         return {
             "input": str(self.job.source),
             "output": str(self.job.destination),
@@ -72,16 +75,20 @@ class Outcome:
 
 
 @dataclass
-class Watch:
+class RunObserver:
     """What a caller may follow; every call comes from the calling thread.
 
     `progress` gets the megapixels and the share of a picture just computed, `finished` each
-    outcome. `waited` ends as the seconds in which the device had nothing to do.
+    outcome, `opened` what restores, once it is there, `note` each change of plan. `waited` ends as
+    the seconds in which the device had nothing to do, `facts` as what restored in the end.
     """
 
     progress: Callable[[float, float], None] = lambda _megapixels, _share: None
     finished: Callable[[Outcome], None] = lambda _: None
+    opened: "Callable[[RestorerFacts], None]" = lambda _: None
+    note: Callable[[str], None] = lambda _: None
     waited: float = 0.0
+    facts: "RestorerFacts | None" = None
 
 
 class _Gate:
@@ -114,15 +121,18 @@ class _Gate:
 
 
 def restore_files(
-    jobs: Iterable[Job], restorer: "Restorer", options: WriteOptions, watch: Watch | None = None
+    jobs: Iterable[Job],
+    restorer: "Restorer",
+    options: WriteOptions,
+    observer: RunObserver | None = None,
 ) -> list[Outcome]:
-    """Restore every job and give its outcome; only errors of this package's are kept from rising.
+    """Restore every job and return its outcome; only errors of this package's are kept from rising.
 
     Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
     the writes under way: what is written is whole. So does a full disk, with a StorageError; jobs
     that were not begun have no outcome.
     """
-    watch = watch or Watch()
+    observer = observer or RunObserver()
     outcomes: list[Outcome] = []
     refused = False
     pending: set[Future[Outcome]] = set()
@@ -135,17 +145,17 @@ def restore_files(
             for future in done:
                 outcomes.append(future.result())
                 refused = refused or outcomes[-1].disk_refused
-                watch.finished(outcomes[-1])
+                observer.finished(outcomes[-1])
 
     with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
         for job, future in _read_ahead(jobs, readers, options, gate):
             started = time.perf_counter()
             picture = future.result()
-            watch.waited += time.perf_counter() - started
-            outcome, restored = _compute(job, picture, restorer, watch)
+            observer.waited += time.perf_counter() - started
+            outcome, restored = _compute(job, picture, restorer, observer)
             if restored is None:
                 outcomes.append(outcome)
-                watch.finished(outcome)
+                observer.finished(outcome)
                 _give_back(gate, picture)
             else:
                 target = job.destination
@@ -158,11 +168,22 @@ def restore_files(
     return outcomes
 
 
+def settle_dtype(restorer: "Restorer", sources: Iterable[Path]) -> None:
+    """Decide on the number type by the first picture that can be read, if that is still open."""
+    for source in sources if restorer.dtype_is_open else ():
+        try:
+            pixels = read_picture(source).pixels
+        except (DrcnetError, MemoryError):  # said when its turn comes
+            continue
+        restorer.settle_dtype(pixels)
+        return
+
+
 def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
-    """Restore one image where either path may be `STREAM`; give its outcome."""
+    """Restore one image where either path may be `STREAM`; return its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
     source = sys.stdin.buffer if job.source == STREAM else job.source
-    outcome, restored = _compute(job, _read(source, gate), restorer, Watch())
+    outcome, restored = _compute(job, _read(source, gate), restorer, RunObserver())
     if restored is None:
         return outcome
     target = sys.stdout.buffer if job.destination == STREAM else job.destination
@@ -173,7 +194,7 @@ def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Out
 
 @contextmanager
 def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
-    """Give a thread pool which on an interrupt drops what it has not begun."""
+    """Open a thread pool which on an interrupt drops what it has not begun."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
@@ -185,7 +206,7 @@ def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
 def _read_ahead(
     jobs: Iterable[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
 ) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
-    """Give each job with its picture to come, a few read in advance."""
+    """Yield each job with its picture to come, a few read in advance."""
     queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []
     for job in jobs:
         queue.append((job, readers.submit(_read_job, job, options, gate)))
@@ -223,16 +244,16 @@ def _give_back(gate: _Gate, picture: "Picture | DrcnetError") -> None:
 
 
 def _compute(
-    job: Job, picture: "Picture | DrcnetError", restorer: "Restorer", watch: Watch
+    job: Job, picture: "Picture | DrcnetError", restorer: "Restorer", observer: RunObserver
 ) -> tuple[Outcome, Picture | None]:
-    """Restore one picture; give its outcome so far, and the result unless it failed."""
+    """Restore one picture; return its outcome so far, and the result unless it failed."""
     if isinstance(picture, DrcnetError):
         return Outcome(job, error=picture), None
     started = time.perf_counter()
     outcome = Outcome(job, megapixels=picture.megapixels)
     try:
         pixels = restorer.restore(
-            picture.pixels, lambda share: watch.progress(share * outcome.megapixels, share)
+            picture.pixels, lambda share: observer.progress(share * outcome.megapixels, share)
         )
     except ImageError as error:
         named = ImageError(f"{job.source}: {error.message}", error.hint)

@@ -4,6 +4,7 @@ Only tiles touch the device; pixels stay in the type they were read in, converte
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -15,29 +16,41 @@ from drcnet_cli.engines import Engine
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.cpu import FastDRCNet
-from drcnet_cli.networks.drcnet.network import DRCNet
-from drcnet_cli.restore.plausible import are_pictures
-from drcnet_cli.restore.tile_rule import OVERLAP_SHARE, Tiling
 from drcnet_cli.restore.tiling import (
     MULTIPLE,
+    OVERLAP_SHARE,
     SMALLEST_TILE,
     RowBlender,
+    TileOptions,
     TilePlan,
     pad_tile,
     plan_tiles,
 )
 
-__all__ = ["Restorer", "Tiling"]
-
-# Peak of live features, in full-resolution float32 maps of `width` channels; measured, rounded up.
+# Peak of live features, in full-resolution float32 maps (`map_channels`); measured, rounded up.
 LIVE_MAPS = 16
-# More pixels in a batch stop paying (benchmarks/tile_batch.py); a GPU has more to fill.
+# More pixels in a batch stop paying (`drcnet benchmark` times both); a GPU has more to fill.
 BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
 CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
+# What a picture's values can be, measured over photographs, clean and with noise of sigma 50: -1.0
+# to 2.0. Blocks multiply features that were normalised by the spread of their whole map: in a tile
+# that is even but for one odd pixel (a star in a black sky) that pixel stands a hundred deviations
+# out at each level, and the products reach 10^25: noise, once clipped.
+LOWEST, HIGHEST = -4.0, 5.0
+
+
+@dataclass(frozen=True)
+class RestorerFacts:
+    """What restores, as people are told; `task` None: its checkpoint does not say."""
+
+    name: str
+    task: str | None
+    device: str
+    description: str
+    dtype: str
 
 
 class Restorer:
@@ -45,8 +58,8 @@ class Restorer:
 
     `dtype`: the autocast type; with `check_dtype` the first tile is also computed in float32, and
     float32 is used throughout if the two differ visibly. `ensemble` averages the eight flips and
-    rotations of each tile. `engine` computes instead of torch, on the CPU (`runtimes/`). `notify`
-    gets one sentence, once, for each change of plan.
+    rotations of each tile. `engine` computes instead of torch, on the CPU. `notify` gets one
+    sentence, once, for each change of plan.
     """
 
     def __init__(
@@ -57,12 +70,12 @@ class Restorer:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         check_dtype: bool = False,
-        tiling: Tiling | None = None,
+        tiling: TileOptions | None = None,
         ensemble: bool = False,
         engine: Engine | None = None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        tiling = tiling or Tiling()
+        tiling = tiling or TileOptions()
         self.rule = tiling.settle(info)
         self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.info = info
@@ -70,7 +83,9 @@ class Restorer:
         self.dtype = dtype
         self.ensemble = ensemble
         self._engine = engine
-        self._fast: dict[torch.dtype, FastDRCNet] = {}  # the network's copies for a CPU
+        self._fast: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
+        form = info.architecture.fast_cpu if device.type == "cpu" else None
+        self._fast_cpu = form if info.architecture.is_own(network) else None
         self._wanted_batch = tiling.batch
         self._batch_limit: int | None = None  # set when memory ran out
         self._inner_tile: int | None = None  # set when a single tile did not fit
@@ -81,11 +96,21 @@ class Restorer:
 
     def describe(self) -> str:
         """Say which tile, overlap, batch, device and type are used, in one line."""
-        tile, dtype = self.rule.largest, dtype_name(self.dtype)
-        batch = f", batch {self.batch_for(tile, tile)}" if tile else ""
         more = f", backend {self._engine.name}" if self._engine else ""
         more += ", x8 ensemble" if self.ensemble else ""
-        return f"{self.rule.describe()}{batch}, device {self.device}, dtype {dtype}{more}"
+        dtype = dtype_name(self.dtype)
+        return f"{self.describe_tiles()}, device {self.device}, dtype {dtype}{more}"
+
+    def describe_tiles(self) -> str:
+        """Say how images are cut, and how many tiles are computed at once."""
+        tile = self.rule.largest
+        batch = f", batch {self.batch_for(tile, tile)}" if tile else ""
+        return f"{self.rule.describe()}{batch}"
+
+    def facts(self) -> RestorerFacts:
+        """Tell what restores, as it is by now: the number type may still change."""
+        dtype, description = dtype_name(self.dtype), self.describe()
+        return RestorerFacts(self.info.name, self.info.task, str(self.device), description, dtype)
 
     def remark(self) -> str:
         """Say what is amiss with the last picture; empty if nothing is."""
@@ -118,6 +143,11 @@ class Restorer:
             on_progress(done / len(plan))
         return restored
 
+    @property
+    def dtype_is_open(self) -> bool:
+        """Whether the first tile still decides on the number type."""
+        return self._unchecked
+
     def settle_dtype(self, pixels: np.ndarray) -> None:
         """Decide on the number type now, by this image's first tiles, if that is still open.
 
@@ -137,7 +167,7 @@ class Restorer:
         read: Callable[[int, int], np.ndarray],
         emit: Callable[[int, np.ndarray], None],
     ) -> Iterable[int]:
-        """Restore every tile of the plan; give the number of tiles that each step finished."""
+        """Restore every tile of the plan; yield the number of tiles that each step finished."""
         blender = RowBlender(plan, emit)
         places = iter(plan)
         while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
@@ -147,11 +177,11 @@ class Restorer:
             yield len(chunk)
 
     def batch_for(self, tile_height: int, tile_width: int) -> int:
-        """Give the tiles per batch: what was asked for, or what pays and fits the free memory."""
+        """Return the tiles per batch: what was asked for, or what pays and fits the free memory."""
         pixels = max(1, tile_height * tile_width)
         batch = self._wanted_batch
         if batch is None:
-            per_tile = pixels * self.info.config.width * 4 * LIVE_MAPS
+            per_tile = pixels * self.info.config.map_channels * 4 * LIVE_MAPS
             fits = int(0.7 * free_memory(self.device) / per_tile)
             batch = max(1, min(fits, BATCH_PIXELS.get(self.device.type, 2**18) // pixels))
         return min(batch, self._batch_limit or batch)
@@ -266,12 +296,18 @@ class Restorer:
         return total / 8
 
     def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
-        """Run the network in this type; on a CPU a copy of it that is made for nothing else."""
+        """Run the network in this type; on a CPU its quicker form, where it has one."""
         if self._engine is not None:
             return self._engine(batch, dtype)
-        if self.device.type == "cpu" and isinstance(self.network, DRCNet):
+        if self._fast_cpu is not None:
             if dtype not in self._fast:
-                self._fast[dtype] = FastDRCNet(self.network, dtype)
+                self._fast[dtype] = self._fast_cpu(self.network, dtype)
             return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             return self.network(batch).float()
+
+
+def are_pictures(restored: Tensor) -> Tensor:
+    """Tell of each of B x 3 x h x w whether all values are finite and near those of pictures."""
+    low, high = restored.flatten(1).aminmax(dim=1)
+    return (low >= LOWEST) & (high <= HIGHEST)  # NaN is neither

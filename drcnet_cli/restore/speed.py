@@ -19,11 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from drcnet_cli.api import make_restorer
 from drcnet_cli.device import dtype_name
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.imageio import Picture, write_picture
-from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.imageio import Picture, is_image_name, write_picture
+from drcnet_cli.restore.config import LoadedModel
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
 from drcnet_cli.restore.restorer import Restorer
 
@@ -62,7 +61,7 @@ class FolderSpeed:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class SpeedReport:
     """All figures of one run; `peak_megabytes` is the device's, on a CPU the process's."""
 
     model: str
@@ -75,17 +74,17 @@ class Benchmark:
     peak_megabytes: float | None
 
 
-def benchmark(
-    network: nn.Module,
+def measure_speed(
+    model: LoadedModel,
     *,
     seconds: float = 5.0,
     notify: Callable[[str], None] = lambda _: None,
-) -> Benchmark:
-    """Measure a network of `load_model`, about `seconds` for each of the three figures.
+) -> SpeedReport:
+    """Measure a model of `load_model`, about `seconds` for each of the three figures.
 
     `notify` gets what is measured next, and each change of plan of the restorer.
     """
-    restorer = make_restorer(network, notify=notify)
+    restorer = model.restorer(notify=notify)
     restorer.settle_dtype(_photograph(SIDE, SIDE))
     cuda = restorer.device.type == "cuda"
     if cuda:
@@ -98,7 +97,7 @@ def benchmark(
         speeds.append(network_speed(restorer, batch, side, seconds))
     notify("a folder of photographs")
     folder = folder_speed(restorer, speeds[-1].megapixels_per_second * seconds)
-    return Benchmark(
+    return SpeedReport(
         model=restorer.info.name,
         device=torch.cuda.get_device_name(restorer.device) if cuda else str(restorer.device),
         dtype=dtype_name(restorer.dtype),
@@ -115,8 +114,7 @@ def network_speed(restorer: Restorer, batch: int, side: int, seconds: float) -> 
     device, dtype = restorer.device, restorer.dtype
     x = torch.rand(batch, 3, side, side).to(device, memory_format=torch.channels_last)
     convolve, convolution_flops = _ceiling(device, dtype)
-    assert isinstance(restorer.network, DRCNet)
-    flops = count_flops(restorer.network, side) * batch
+    flops = count_flops(restorer.network, restorer.info.config.multiple, side) * batch
     times, ceilings = [], []
     started = time.perf_counter()
     with torch.inference_mode():
@@ -139,17 +137,17 @@ def network_speed(restorer: Restorer, batch: int, side: int, seconds: float) -> 
     )
 
 
-def count_flops(network: DRCNet, side: int) -> int:
+def count_flops(network: nn.Module, multiple: int, side: int) -> int:
     """Count the multiplications and additions for one square image, however they are computed.
 
-    They grow with the number of pixels, so the smallest image that needs no padding tells.
+    They grow with the number of pixels, so the smallest image that needs no padding (its sides are
+    `multiple` pixels) tells.
     """
-    smallest = network.config.multiple
     weight = next(network.parameters())
-    x = torch.zeros(1, 3, smallest, smallest, device=weight.device)
+    x = torch.zeros(1, 3, multiple, multiple, device=weight.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(x)
-    return counter.get_total_flops() * side**2 // smallest**2
+    return counter.get_total_flops() * side**2 // multiple**2
 
 
 def folder_speed(restorer: Restorer, megapixels: float) -> FolderSpeed:
@@ -162,7 +160,7 @@ def folder_speed(restorer: Restorer, megapixels: float) -> FolderSpeed:
         folder = Path(name) / "in"
         folder.mkdir()
         _write_photographs(folder, count, width * 3 // 4, width)
-        plan = plan_files([folder], Path(name) / "out")
+        plan = plan_files([folder], Path(name) / "out", is_image=is_image_name)
         started = time.perf_counter()
         outcomes = restore_files(plan.jobs, restorer, WriteOptions())
         elapsed = time.perf_counter() - started
@@ -174,7 +172,7 @@ def folder_speed(restorer: Restorer, megapixels: float) -> FolderSpeed:
 
 
 def _ceiling(device: torch.device, dtype: torch.dtype) -> tuple[Callable[[], Tensor], int]:
-    """Give the convolution that sets the ceiling, and its operations."""
+    """Return the convolution that sets the ceiling, and its operations."""
     channels = CEILING_CHANNELS
     convolution = nn.Conv2d(channels, channels, 3, padding=1).to(device, dtype)
     convolution = convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -217,7 +215,7 @@ def _photograph(height: int, width: int) -> np.ndarray:
 
 
 def _peak_megabytes(device: torch.device) -> float | None:
-    """Give the peak memory in MB, None where the system does not tell."""
+    """Read the peak memory in MB, None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     if sys.platform == "win32":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.schedule import Every, parse_phases
 
@@ -19,6 +20,7 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 DATASET_TASKS = {name: task.name for task in TASKS.values() for name in task.training_sets}
+DEFAULT_WIDTH, DEFAULT_DEPTH = 16, 4  # where neither a setting nor --init decides
 
 
 T = TypeVar("T")
@@ -49,6 +51,9 @@ class TrainConfig:
     clean: tuple[str, ...] = _data((), "Clean photographs, degraded on the fly; repeatable.")
     degrade: str = _data("", "Kind of degradation (see `drcnet degrade`); default: the task's.")
     vary: bool = _data(True, "Shrink some of --clean's crops, and mute the colours of some.")
+    unusual: float = _data(
+        0.15, "Share of --clean's crops made flat, drawn, gray, dark, or left as they are."
+    )
     streaks: str = _data("", "Folder of rendered rain layers (light on black) to draw from, too.")
     holdout: float = _data(0.04, "Share of the pictures, chosen by name, to validate on.")
     val_count: int = _data(24, "Pictures to validate on, at most.")
@@ -57,11 +62,20 @@ class TrainConfig:
     crops: int = _data(1, "Crops in a row from one picture: raise it if the cache is too small.")
     workers: int = _data(-1, "Processes that read and degrade; -1: by the number of cores.")
 
-    width: int = _network(16, "Channels of the first level: 16 drcnet-s, 32 drcnet-m, 64 drcnet.")
-    depth: int = _network(4, "Levels of resolution.")
+    network: str = _network(DEFAULT_NETWORK, f"Which network: {', '.join(NETWORKS)}.")
+    width: int = _network(
+        0, "Channels of the first level: 16 drcnet-s (the default), 32 -m, 64 drcnet; grows --init."
+    )
+    depth: int = _network(0, "Levels of resolution; default: 4.")
     threshold: float = _network(0.75, "Where the response map is split.")
     delta: float = _network(1e-6, "Regularises the energy attention.")
-    init: str = _network("", "Checkpoint to start from; it decides the network.")
+    feature_limit: float = _network(
+        64.0, "Largest feature at full resolution, 4 times as much at each level below; 0: none."
+    )
+    set: tuple[str, ...] = _network(
+        (), "KEY=VALUE: what only some networks have, as filter_levels=[0,1]; repeatable."
+    )
+    init: str = _network("", "Checkpoint to start from; it decides the network, but for --width.")
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")
     stage1_weight: float = _loss(1.0, "Weight of the first stage's image.")
@@ -163,6 +177,7 @@ class TrainConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "width": 64,
+        "depth": 4,
         "patches": "256x32",
         "lr": 2e-4,
         "lr_min": 1e-7,
@@ -210,6 +225,7 @@ def build_config(
 def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     """Tell for each bounded setting whether it is in range, and the range."""
     one_of: dict[str, tuple[str, ...]] = {
+        "network": tuple(NETWORKS),
         "task": ("", *TASKS, *DATASET_TASKS),
         "loss": ("l1", "charbonnier", "psnr"),
         "contrastive": ("none", "intra", "extra", "released"),
@@ -223,6 +239,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     at_least = {
         **dict.fromkeys(("val_count", "crops", "accumulate", "log_every", "negatives"), 1),
         **dict.fromkeys(("cache_mb", "steps", "minutes", "weight_decay", "clip", "knots"), 0),
+        **dict.fromkeys(("width", "depth", "feature_limit"), 0),
         **dict.fromkeys(("seed", "stage1_weight", "lr_min"), 0),
         "workers": -1,
         "alpha": -1,
@@ -231,7 +248,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     for name, lowest in at_least.items():
         value = getattr(config, name)
         checks[name] = (lowest <= value < math.inf, f"it must be {lowest} or more")
-    for name in ("holdout", "warmup", "ema"):
+    for name in ("holdout", "unusual", "warmup", "ema"):
         checks[name] = (0 <= getattr(config, name) < 1, "it must be at least 0 and below 1")
     checks["lr"] = (config.lr_min <= config.lr < math.inf, "it must be lr_min or more")
     betas_fine = len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)

@@ -76,12 +76,19 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         for name, path in held[: config.val_count]
     }
     source = SyntheticSource(
-        cache, degrade, config.seed, margin=margin, crops=config.crops, vary=config.vary
+        cache,
+        degrade,
+        config.seed,
+        margin=margin,
+        crops=config.crops,
+        vary=config.vary,
+        unusual=config.unusual,
     )
     summary = {
         "kind": "clean photographs, degraded on the fly",
         "degradation": kind,
         "scale_and_colour_varied": config.vary,
+        "unusual_share": config.unusual,
         "folders": [Path(folder).name for folder in config.clean],
         "training_pictures": len(training),
         "held_pictures": len(held),

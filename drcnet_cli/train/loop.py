@@ -16,7 +16,7 @@ from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import TrainingData, open_data
 from drcnet_cli.train.log import Journal, Listener, Meter, NoListener, Snapshot
-from drcnet_cli.train.objective import Objective
+from drcnet_cli.train.objective import OBJECTIVES, Objective
 from drcnet_cli.train.process import Interruption, Threads
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
 from drcnet_cli.train.setup import Run, open_run
@@ -80,7 +80,10 @@ class Training:
         self.accelerator = self.parts.accelerator
         self.main = self.accelerator.is_main_process
         self.listener: Listener = listener if self.main else NoListener()
-        self.objective = Objective(config, self.parts.device, self.parts.dtype, self.listener.note)
+        objective = OBJECTIVES[self.parts.architecture.name]
+        self.objective: Objective = objective(
+            config, self.parts.device, self.parts.dtype, self.listener.note
+        )
         self.phases = parse_phases(config.patches)
         self.save_timer = Timer(Every.parse(config.save_every), self.progress.elapsed)
         self.validate_timer = Timer(Every.parse(config.validate_every), self.progress.elapsed)
@@ -161,8 +164,7 @@ class Training:
                 degraded = degraded.contiguous(memory_format=torch.channels_last)
             # Accelerate averages gradients over processes at the last of the batches alone.
             with self.accelerator.accumulate(parts.model):
-                image1, image2 = parts.model(degraded, return_stages=True)
-                loss = self.objective(image1, image2, clean, degraded)
+                loss = self.objective(parts.model, degraded, clean)
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
             images = batch.shape[1] * self.accelerator.num_processes
@@ -264,7 +266,7 @@ class Training:
         size = sum(weight.numel() for weight in parts.network.parameters()) / 1e6
         start = f", from step {self.progress.step} on" if self.progress.step else ""
         self.listener.note(
-            f"DRCNet of width {parts.network.config.width} ({size:.2f} M parameters) on "
+            f"{parts.architecture.title} of {parts.shape.summary} ({size:.2f} M parameters) on "
             f"{parts.device}, {dtype_name(parts.dtype)}, "
             f"{self.accelerator.num_processes} process(es){start}; results in {self.config.folder}"
         )

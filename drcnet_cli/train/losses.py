@@ -55,9 +55,9 @@ def stage_loss(
 ) -> Tensor:
     """Return `stage1_weight` times stage 1's loss plus stage 2's; N x 3 x H x W in, a scalar out.
 
-    l1: mean absolute difference (the paper's). charbonnier: mean of sqrt(difference^2 + 1e-6).
-    psnr: minus the mean PSNR in dB over the images, for a peak of 1 (HINet's). Always computed in
-    float32 at least. Raises UsageError for another kind.
+    l1: mean absolute difference (the paper's), logarithmic beyond 1. charbonnier: mean of
+    sqrt(difference^2 + 1e-6). psnr: minus the mean PSNR in dB over the images, for a peak of 1
+    (HINet's). Always computed in float32 at least. Raises UsageError for another kind.
     """
     distance = _STAGE_LOSSES.get(kind)
     if distance is None:
@@ -74,8 +74,18 @@ def _psnr(difference: Tensor) -> Tensor:
     return (10 / math.log(10)) * torch.log(mean_squared + _MSE_EPS).mean()
 
 
+def _l1(difference: Tensor) -> Tensor:
+    """Average |d|; from 1 on, which no two pictures differ by, 1 + log |d|.
+
+    What a lone pixel sets off is off by as much as the network multiplied it: so the gradient of
+    one such picture stays in the order of that of others.
+    """
+    size = difference.abs()
+    return (size.clamp(max=1) + size.clamp(min=1).log()).mean()
+
+
 _STAGE_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
-    "l1": lambda difference: difference.abs().mean(),
+    "l1": _l1,
     "charbonnier": lambda difference: (difference.square() + _CHARBONNIER_EPS**2).sqrt().mean(),
     "psnr": _psnr,
 }

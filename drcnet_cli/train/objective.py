@@ -1,8 +1,8 @@
-"""The function that is minimised, made from a configuration."""
+"""The function that is minimised, by network, made from a configuration."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,17 @@ from drcnet_cli.train.losses import (
 from drcnet_cli.train.vgg import load_vgg
 
 
-class Objective:
+class Objective(Protocol):
+    """What training minimises; `summary` tells of it in JSON types, for the checkpoint."""
+
+    summary: dict[str, Any]
+
+    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor) -> Tensor:
+        """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
+        ...
+
+
+class TwoStageObjective:
     """Both stages' distances to the clean image, plus `alpha` times a contrastive term.
 
     VGG19 computes in `dtype` where that is bfloat16, else in float32: float16 would lose what is
@@ -48,9 +58,14 @@ class Objective:
                 contrast, features, n=config.negatives, knots=config.knots or None
             ).to(device)
 
-    def __call__(self, image1: Tensor, image2: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
-        """Give the loss, a scalar, of N x 3 x H x W images in [0, 1]."""
+    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor) -> Tensor:
+        """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
+        image1, image2 = model(degraded, return_stages=True)
         loss = stage_loss(image1, image2, clean, self._kind, stage1_weight=self._stage1_weight)
         if self._criterion is not None:
             loss = loss + self._alpha * self._criterion(image2, clean, degraded)
         return loss
+
+
+# By the network's name in NETWORKS: how its outputs become a loss.
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"drcnet": TwoStageObjective}

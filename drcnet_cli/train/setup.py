@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -13,10 +13,11 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from drcnet_cli.device import choose_device, choose_dtype
-from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
+from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.text import shorten
+from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.optim import Muon, WeightAverage
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
@@ -27,30 +28,39 @@ from drcnet_cli.train.state import (
     not_a_state,
     save_state,
 )
-from drcnet_cli.train.state_check import check_state
+from drcnet_cli.train.state_check import check_state, described_network
 from drcnet_cli.version import __version__
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 # What may differ between a run and its resumption without a word.
-_FREE = {
+_MAY_CHANGE = {
     "out", "resume", "steps", "minutes", "cache_mb", "workers", "device", "dtype", "compile",
     "channels_last", "save_every", "validate_every", "log_every", "tensorboard", "name", "licence",
     "data_root", "vgg", "val_count", "val_side", "init",
 }  # fmt: skip
 
 # What settings that came later are in the states of before: a run goes on as it began.
-_ONCE = {"vary": False}
+_BEFORE_THEY_CAME = {"vary": False, "set": [], "unusual": 0.0, "feature_limit": 0.0}
+# What was recorded where nothing was asked for, by states of before these could be left unset.
+_UNASKED = {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
+# Fields of networks that are flags; `--set` names the others.
+_NETWORK_FLAGS = ("width", "depth", "threshold", "delta", "feature_limit")
 
 
 @dataclass
 class Run:
-    """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it."""
+    """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it.
+
+    `shape` is what the network was built from.
+    """
 
     config: TrainConfig
     accelerator: Accelerator
     dtype: torch.dtype
-    network: DRCNet
+    architecture: Architecture
+    shape: NetworkConfig
+    network: nn.Module
     model: nn.Module
     optimizer: Any
     average: WeightAverage
@@ -66,7 +76,11 @@ class Run:
         scaler = self.accelerator.scaler
         state = State(
             self.progress,
-            {**asdict(self.config), "network": self.network.config.to_dict()},
+            {
+                **asdict(self.config),
+                "arch": self.architecture.name,
+                "network": self.shape.to_dict(),
+            },
             {"network": self.network.state_dict(), "average": self.average.network.state_dict()},
             self.optimizer.state_dict(),
             scaler.state_dict() if scaler is not None else {},
@@ -89,11 +103,12 @@ class Run:
             "settings": _portable(self.config),
         }
         return CheckpointInfo(
-            config=self.network.config,
+            config=self.shape,
             name=self.config.name or self.config.folder.name,
             task=self.config.kind,
             training_patch=self.progress.patch or parse_phases(self.config.patches)[0].patch,
             provenance=provenance,
+            arch=self.architecture.name,
         )
 
     def export(self, file_name: str, info: CheckpointInfo) -> Path:
@@ -115,7 +130,8 @@ def open_run(config: TrainConfig) -> Run:
     torch.backends.cudnn.benchmark = True
     state = _state_to_resume(config)
     set_seed(config.seed)
-    network = _build_network(config, state).to(accelerator.device)
+    architecture, shape, network = _build_network(config, state)
+    network = network.to(accelerator.device)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = _make_optimizer(config, network, device)
@@ -130,7 +146,18 @@ def open_run(config: TrainConfig) -> Run:
     if state is not None and state.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state.scaler)
     progress = state.progress if state is not None else Progress()
-    return Run(config, accelerator, dtype, network, model, optimizer, average, progress)
+    return Run(
+        config,
+        accelerator,
+        dtype,
+        architecture,
+        shape,
+        network,
+        model,
+        optimizer,
+        average,
+        progress,
+    )
 
 
 def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Accelerator:
@@ -146,24 +173,76 @@ def _make_accelerator(config: TrainConfig, device: torch.device, dtype: torch.dt
     )
 
 
-def _build_network(config: TrainConfig, state: State | None) -> DRCNet:
+def _build_network(
+    config: TrainConfig, state: State | None
+) -> tuple[Architecture, NetworkConfig, nn.Module]:
     if config.init and state is None:
-        return load_checkpoint(Path(config.init))[0].train()
+        begun, info = load_checkpoint(Path(config.init))
+        architecture, begun = info.architecture, _grown(begun, info, config)
+        shape = _limited(cast(NetworkConfig, begun.config), config)
+        network = architecture.build(shape)
+        network.load_state_dict(begun.state_dict())
+        return architecture, shape, network
     if state is not None:
-        return DRCNet(DRCNetConfig.from_dict(state.config["network"]))
+        architecture, shape = described_network(state)
+        shape = _limited(shape, config)
+        return architecture, shape, architecture.build(shape)
+    architecture = NETWORKS[config.network]
+    shape = _network_config(config, architecture)
+    network = architecture.build(shape)
+    if architecture.begin_training is not None:
+        architecture.begin_training(network)
+    return architecture, shape, network
+
+
+def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkConfig:
+    """Make the network's configuration of the flags that it has and of what `--set` says."""
+    kind = architecture.config_type
+    own = {field.name for field in fields(kind)}
+    asked = {
+        "width": config.width or DEFAULT_WIDTH,
+        "depth": config.depth or DEFAULT_DEPTH,
+        "threshold": config.threshold,
+        "delta": config.delta,
+        "feature_limit": config.feature_limit or None,
+    }
+    values = {name: value for name, value in asked.items() if name in own}
+    for item in config.set:
+        key, _, text = item.partition("=")
+        try:
+            values[key] = json.loads(text)
+        except ValueError as error:
+            raise UsageError(
+                f"--set cannot be {item!r}.", "Use --set KEY=VALUE: filter_levels=[0,1]"
+            ) from error
+        if key in _NETWORK_FLAGS:
+            raise UsageError(f"--set cannot be {item!r}.", f"Use --{key} {text}")
     try:
-        shape = DRCNetConfig(
-            config.width, config.depth, threshold=config.threshold, delta=config.delta
-        )
+        return kind.from_dict(values)
     except CheckpointFormatError as error:  # what it is in a file; here, flags are wrong
         raise UsageError(error.message, "See `drcnet train --help`.") from error
-    network = DRCNet(shape)
-    # Both stages add what they predict to the input: from zero on, the first step already starts
-    # at the input and not at noise of the network's own.
-    for layer in (network.sam.to_image, network.to_residual):
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
-    return network
+
+
+def _grown(network: nn.Module, info: CheckpointInfo, config: TrainConfig) -> nn.Module:
+    """Widen the network of --init as far as --width says; raises UsageError where it cannot be."""
+    depth = getattr(info.config, "depth", 0)
+    if config.depth not in (0, depth):
+        raise UsageError(
+            f"{config.init} has {depth} levels, and --depth says {config.depth}.",
+            "Leave --depth out: only the width of a network can grow",
+        )
+    if not config.width:
+        return network
+    if info.architecture.grow is None:
+        raise UsageError(f"{info.architecture.title} cannot grow.", "Leave --width out")
+    return info.architecture.grow(network, config.width, config.seed)
+
+
+def _limited(shape: NetworkConfig, config: TrainConfig) -> NetworkConfig:
+    """Limit the features of a network that can be limited as far as the run says."""
+    if "feature_limit" not in {field.name for field in fields(shape)}:
+        return shape
+    return replace(shape, feature_limit=config.feature_limit or None)
 
 
 def _make_optimizer(
@@ -222,16 +301,23 @@ def _state_to_resume(config: TrainConfig) -> State | None:
 def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
     now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
-    before = {**_ONCE, **before}
+    shape = before["network"]
+    before = {**_BEFORE_THEY_CAME, **before, "network": before.get("arch", DEFAULT_NETWORK)}
+    for name, usual in _UNASKED.items():
+        # Given, they are compared with the network there is, which --init may have decided.
+        if now[name]:
+            before[name] = shape.get(name)
+        elif before.get(name) == usual:
+            before[name] = 0
     return [
-        f"{name.replace('_', '-')} was {brief(before[name])}"
+        f"{name.replace('_', '-')} was {shorten(before[name])}"
         for name, value in now.items()
-        if name not in _FREE and name in before and before[name] != value
+        if name not in _MAY_CHANGE and name in before and before[name] != value
     ]
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
-    """Give the settings for a checkpoint's metadata: of files and folders only the last names."""
+    """Return the settings for a checkpoint's metadata: of files and folders only the last names."""
     values = asdict(config)
     for name in ("data_root", "lq", "gt", "streaks", "init", "vgg", "out", "resume"):
         values[name] = Path(values[name]).name

@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.files.atomic import atomic_write
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.networks.checkpoint import dump_tensors
+from drcnet_cli.text import shorten
 
 STATE_NAME = "state.safetensors"
 PREVIOUS_NAME = "state.previous.safetensors"
@@ -110,7 +111,7 @@ def load_state(path: Path) -> State:
         )
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError,
             RecursionError) as error:  # fmt: skip
-        raise not_a_state(path, brief(str(error))[1:-1]) from error
+        raise not_a_state(path, shorten(str(error))[1:-1]) from error
 
 
 def not_a_state(path: Path, reason: str) -> CheckpointFormatError:

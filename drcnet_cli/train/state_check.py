@@ -12,8 +12,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
+from drcnet_cli.text import shorten
 from drcnet_cli.train.optim import is_matrix
 from drcnet_cli.train.state import Progress, State
 
@@ -28,21 +29,30 @@ def check_state(state: State, optimizer: str) -> None:
     `optimizer`: "adam", "adamw" or "muon", the one that is to go on with it.
     """
     _check_progress(state.progress)
-    described = state.config.get("network") if isinstance(state.config, dict) else None
-    if not isinstance(described, dict):
-        raise CheckpointFormatError("It describes no network.")
+    architecture, shape = described_network(state)
     with torch.device("meta"):
-        network = DRCNet(DRCNetConfig.from_dict(described))
+        network = architecture.build(shape)
     expected = network.state_dict()
     for part in ("network", "average"):
         _check_part(state.parts.get(part, {}), expected, part)
     parameters = list(network.parameters())
     for number, values in state.optimizer["state"].items():
         if not 0 <= number < len(parameters):
-            raise CheckpointFormatError(f"The optimiser's state is of no weight {brief(number)}.")
+            raise CheckpointFormatError(f"The optimiser's state is of no weight {shorten(number)}.")
         _check_entries(values, parameters[number], optimizer)
     if not isinstance(state.scaler, dict):
         raise CheckpointFormatError("The state of the loss scaling is no object.")
+
+
+def described_network(state: State) -> tuple[Architecture, NetworkConfig]:
+    """Return which network a state is of; raise CheckpointFormatError if it does not say."""
+    config = state.config if isinstance(state.config, dict) else {}
+    shape, name = config.get("network"), config.get("arch", DEFAULT_NETWORK)
+    if not isinstance(shape, dict):
+        raise CheckpointFormatError("It describes no network.")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise CheckpointFormatError(f"It is of an unknown network, {shorten(name)}.")
+    return NETWORKS[name], NETWORKS[name].config_type.from_dict(shape)
 
 
 def _check_progress(progress: Progress) -> None:
@@ -54,14 +64,14 @@ def _check_progress(progress: Progress) -> None:
             kinds = (int, float) if field.name == "elapsed" else (int,)
             good = type(value) in kinds and 0 <= value <= _LARGEST_COUNT
         if not good:
-            raise CheckpointFormatError(f"Its progress has {field.name} {brief(value)}.")
+            raise CheckpointFormatError(f"Its progress has {field.name} {shorten(value)}.")
 
 
 def _check_part(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], part: str) -> None:
     if strange := set(tensors) ^ set(expected):
         raise CheckpointFormatError(
             f"Its {part} has not the tensors of the network that it describes: "
-            f"{brief(min(strange))} ({len(strange)} such)."
+            f"{shorten(min(strange))} ({len(strange)} such)."
         )
     for name, wanted in expected.items():
         _check_tensor(tensors[name], wanted, f"{part}/{name}")
@@ -84,8 +94,8 @@ def _check_entries(values: Mapping[str, Tensor], weight: Tensor, optimizer: str)
 def _check_tensor(value: Tensor, wanted: Tensor, name: str) -> None:
     if value.shape != wanted.shape or value.dtype != wanted.dtype:
         raise CheckpointFormatError(
-            f"Its tensor {name} is of {value.dtype} and shape {brief(tuple(value.shape))}, not of "
-            f"{wanted.dtype} and shape {tuple(wanted.shape)}."
+            f"Its tensor {name} is of {value.dtype} and shape {shorten(tuple(value.shape))}, "
+            f"not of {wanted.dtype} and shape {tuple(wanted.shape)}."
         )
     if not torch.isfinite(value).all():
         raise CheckpointFormatError(f"Its tensor {name} has values that are not finite.")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drcnet_cli.degrade import DEGRADATIONS, MARGINS, Degraded, Streaks, degrade
+from drcnet_cli.degrade.base import chance
 from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.folder import read_rgb8
@@ -25,7 +26,12 @@ from drcnet_cli.train.samples import (
     to_unit_chw,
     turn,
 )
+from drcnet_cli.train.unusual import unusual_pair
 from drcnet_cli.train.variety import cut_scaled, vary_colour
+
+# The share of unusual pictures grows from none to its whole over so many samples: what photographs
+# are is to be learned first, and a run of minutes has time for little else.
+_USUAL_FIRST = 10_000
 
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
@@ -52,7 +58,9 @@ def _degrade(
 class SyntheticSource:
     """Random crops of clean pictures, each degraded in its own way.
 
-    With `vary`, their scale and colours differ from the pictures' (see `variety`).
+    With `vary`, their scale and colours differ from the pictures' (see `variety`). The share
+    `unusual` of them (less of the first ones) is made into what photographs are not, or left
+    undegraded (see `unusual`).
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class SyntheticSource:
         margin: int = 0,
         crops: int = 1,
         vary: bool = True,
+        unusual: float = 0.0,
     ) -> None:
         self._cache = cache
         self._degrade = degrade
@@ -71,6 +80,7 @@ class SyntheticSource:
         self._margin = margin
         self._crops = crops
         self._vary = vary
+        self._unusual = unusual
 
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
@@ -81,7 +91,15 @@ class SyntheticSource:
         clean = to_unit_chw(turn((crop,), rng)[0])
         if self._vary:
             clean = vary_colour(clean, rng)
+        # Nothing is drawn without a share: runs that began before there was one go on as they were.
+        share = self._unusual * min(1.0, number / _USUAL_FIRST)
+        if share and chance(rng, share):
+            return degrade_crop(clean, partial(_unusual, self._degrade), self._margin, rng)
         return degrade_crop(clean, self._degrade, self._margin, rng)
+
+
+def _unusual(degrade: Degrade, image: NDArray[np.float32], rng: np.random.Generator) -> Degraded:
+    return unusual_pair(image, degrade, rng)
 
 
 def degrade_crop(

@@ -19,7 +19,7 @@ def mean_psnr(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Give the mean RGB PSNR in dB, rounded to 8 bits, of the restored held pairs.
+    """Return the mean RGB PSNR in dB, rounded to 8 bits, of the restored held pairs.
 
     `info` is what the checkpoint will say of itself: its training patch decides the tiles. The
     network is left in eval mode. Raises NonFiniteError.
@@ -36,7 +36,7 @@ def mean_psnr(
 
 
 def input_psnr(held: Mapping[str, Sample]) -> float:
-    """Give the mean RGB PSNR in dB of the held pairs before any restoration."""
+    """Return the mean RGB PSNR in dB of the held pairs before any restoration."""
     return float(
         np.mean(
             [psnr(bad.transpose(1, 2, 0), good.transpose(1, 2, 0)) for bad, good in held.values()]

@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from drcnet_cli import settings
-from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError, brief
+from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.networks.checkpoint import dump_tensors
 from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.text import shorten
 
 # Published by torchvision; the name carries the first digits of the file's sha256.
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -204,7 +205,7 @@ def _select(state: Mapping[str, Tensor], features: VGGFeatures, source: Path) ->
 
 
 def _described(value: Tensor | None) -> str:
-    return "missing" if value is None else f"{value.dtype} of shape {brief(tuple(value.shape))}"
+    return "missing" if value is None else f"{value.dtype} of shape {shorten(tuple(value.shape))}"
 
 
 def _published(progress: Callable[[str], None] | None) -> Path:

@@ -68,7 +68,7 @@ def resolve(
     progress: "Progress | None" = None,
     manifest: Manifest | None = None,
 ) -> ResolvedCheckpoint:
-    """Give a verified file for a checkpoint's name, a task (its default) or a path.
+    """Return a verified file for a checkpoint's name, a task (its default) or a path.
 
     Without the first argument, `task` decides; with a name, `task` must be that checkpoint's. A
     text with a folder or a checkpoint's suffix is a path. `hub_repo` (owner/name) goes before
@@ -133,7 +133,7 @@ def locate(checkpoint: Checkpoint, hub_repo: str | None = None) -> str:
 
 
 def hub_source(checkpoint: Checkpoint, hub_repo: str | None = None) -> HubSource | None:
-    """Give the hub place to ask: the named repository's main branch, else the manifest's entry.
+    """Return the hub place to ask: the named repository's main branch, else the manifest's entry.
 
     A branch may move; the manifest's sha256 decides whether what it serves is accepted.
     """
@@ -180,7 +180,7 @@ def _choose(name: "str | Path | None", task: str | None, manifest: Manifest) -> 
 
 
 def _local_file(checkpoint: Checkpoint) -> Path | None:
-    """Give the intact bundled or cached file, if any; HashMismatchError for a bad bundled one."""
+    """Return the intact bundled or cached file, if any; HashMismatchError for a bad bundled one."""
     bundled = bundled_path(checkpoint)
     if checkpoint.bundled and bundled.is_file():
         # Not passed over in silence: the installation itself is damaged.

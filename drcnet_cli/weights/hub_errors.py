@@ -68,7 +68,7 @@ def is_local(error: BaseException) -> bool:
 
 
 def explain(error: BaseException, source: HubSource, hint: str) -> NetworkError:
-    """Give (not raise) the NetworkError for an error among HUB_ERRORS.
+    """Return (not raise) the NetworkError for an error among HUB_ERRORS.
 
     `hint` is the way that works without the hub; a better one for the case at hand replaces it.
     """
@@ -134,6 +134,6 @@ def _status(error: BaseException) -> int | None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Give the first line of an error's text, without its full stop, or its class."""
+    """Return the first line of an error's text, without its full stop, or its class."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -5,13 +5,16 @@ The sha256 that stands here decides whether a file is accepted, whoever serves i
 
 import difflib
 import json
+import re
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.tasks import TASKS
-from drcnet_cli.weights.fields import Fields
+from drcnet_cli.text import is_control, shorten
 
 SCHEMA_VERSION = 1
 
@@ -19,13 +22,6 @@ SCHEMA_VERSION = 1
 PACKAGED_MANIFEST = Path(__file__).parent / "weights.json"
 SOURCE_MANIFEST = Path(__file__).parents[2] / "weights.json"
 
-NAME_PATTERN = r"(?=.{1,100}$)[a-z0-9]+(-[a-z0-9]+)*"
-# No separator and no leading dot: a manifest can never make us write outside our folders.
-FILE_PATTERN = r"(?=.{1,120}$)[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors"
-SHA256_PATTERN = r"[0-9a-f]{64}"
-COMMIT_PATTERN = r"[0-9a-f]{40}"
-LARGEST_FILE = 2**36  # bytes: a download stops at the stated size, so no size may be without end
-LARGEST_PATCH = 65536  # pixels, as in a checkpoint's own description
 REPO_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -83,11 +79,11 @@ class Manifest:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Give the checkpoints' names."""
+        """Return the checkpoints' names."""
         return tuple(checkpoint.name for checkpoint in self.checkpoints)
 
     def by_name(self, name: str) -> Checkpoint:
-        """Give the checkpoint called `name`; WeightsError listing the known names if none is."""
+        """Return the checkpoint called `name`; WeightsError listing the known names if none is."""
         for checkpoint in self.checkpoints:
             if checkpoint.name == name:
                 return checkpoint
@@ -100,7 +96,7 @@ class Manifest:
         )
 
     def default_for(self, task: str) -> Checkpoint:
-        """Give the checkpoint that `task` stands for.
+        """Return the checkpoint that `task` stands for.
 
         Raises UsageError for an unknown task and WeightsError for one without a checkpoint.
         """
@@ -116,7 +112,7 @@ class Manifest:
         )
 
     def by_sha256(self, sha256: str) -> Checkpoint | None:
-        """Give the checkpoint whose file has this hash, or None."""
+        """Return the checkpoint whose file has this hash, or None."""
         return next((item for item in self.checkpoints if item.sha256 == sha256), None)
 
 
@@ -149,87 +145,39 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def parse_manifest(document: object, path: Path) -> Manifest:
     """Turn decoded JSON into a Manifest; `path` is named in the errors."""
-    fields = Fields(document, path.name)
-    if "$schema" in (document if isinstance(document, dict) else {}):
-        fields.raw("$schema")
-    if fields.integer("schema_version", 1) != SCHEMA_VERSION:
-        raise fields.fail("schema_version", f"{SCHEMA_VERSION} for this version of drcnet")
-    entries = fields.items("checkpoints")
-    fields.end()
+    fields = _fields(document, _MANIFEST, path.name, optional="$schema")
     checkpoints = tuple(
         _checkpoint(entry, f"{path.name}, checkpoint {index + 1}")
-        for index, entry in enumerate(entries)
+        for index, entry in enumerate(fields["checkpoints"])
     )
     _check_together(checkpoints, path.name)
     return Manifest(path, checkpoints)
 
 
 def _checkpoint(value: object, where: str) -> Checkpoint:
-    fields = Fields(value, where)
-    name = fields.text("name", NAME_PATTERN, "lower-case words joined by '-'")
-    fields.where = f"{where} ({name})"
-    checkpoint = Checkpoint(
-        name=name,
-        task=fields.one_of("task", tuple(TASKS)),
-        config=_config(fields.raw("config"), f"{fields.where}, config"),
-        file=fields.text("file", FILE_PATTERN, "a plain file name ending in .safetensors"),
-        bytes=fields.integer("bytes", 1, LARGEST_FILE),
-        sha256=fields.text("sha256", SHA256_PATTERN, "64 lower-case hex digits"),
-        training_patch=fields.integer("training_patch", 8, LARGEST_PATCH),
-        training_data=fields.text("training_data"),
-        training_recipe=fields.text("training_recipe"),
-        licence=fields.text("licence"),
-        default=fields.flag("default"),
-        scores=tuple(
-            _score(item, f"{fields.where}, scores, item {index + 1}")
-            for index, item in enumerate(fields.items("scores"))
-        ),
-        bundled=fields.flag("bundled"),
-        hub=None if fields.is_null("hub") else _hub(fields.raw("hub"), f"{fields.where}, hub"),
+    if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
+        where = f"{where} ({value['name']})"
+    fields = _fields(value, _CHECKPOINT, where)
+    scores = [
+        _fields(item, _SCORE, f"{where}, scores, item {index + 1}")
+        for index, item in enumerate(fields["scores"])
+    ]
+    hub = fields["hub"]
+    return Checkpoint(
+        **fields
+        | {
+            "config": _config(fields["config"], f"{where}, config"),
+            "scores": tuple(Score(**score) for score in scores),
+            "hub": None if hub is None else HubSource(**_fields(hub, _HUB, f"{where}, hub")),
+        }
     )
-    fields.end()
-    return checkpoint
 
 
 def _config(value: object, where: str) -> dict[str, Any]:
-    """Check the types only: which combinations make a network is the network's own knowledge."""
-    fields = Fields(value, where)
-    config = {
-        "width": fields.integer("width", 2),
-        "depth": fields.integer("depth", 1),
-        "threshold": fields.number("threshold"),
-        "delta": fields.number("delta"),
-        "filter_levels": fields.integers("filter_levels"),
-        "spatial_filter": fields.flag("spatial_filter"),
-        "energy_attention": fields.flag("energy_attention"),
-        "identity_branch": fields.flag("identity_branch"),
-    }
-    fields.end()
-    return config
-
-
-def _score(value: object, where: str) -> Score:
-    fields = Fields(value, where)
-    score = Score(
-        dataset=fields.text("dataset"),
-        metric=fields.text("metric"),
-        value=fields.number("value"),
-        input_value=None if fields.is_null("input_value") else fields.number("input_value"),
-        command=fields.text("command"),
-    )
-    fields.end()
-    return score
-
-
-def _hub(value: object, where: str) -> HubSource:
-    fields = Fields(value, where)
-    hub = HubSource(
-        repo=fields.text("repo", REPO_PATTERN, "owner/name"),
-        revision=fields.text("revision", COMMIT_PATTERN, "a commit of 40 hex digits"),
-        filename=fields.text("filename", FILE_PATTERN, "a plain file name ending in .safetensors"),
-    )
-    fields.end()
-    return hub
+    """Return a network's configuration; without a feature_limit there is none."""
+    optional = isinstance(value, dict) and "feature_limit" in value
+    rules = _CONFIG | ({"feature_limit": _NUMBER} if optional else {})
+    return _fields(value, rules, where)
 
 
 def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
@@ -245,3 +193,134 @@ def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
                 f"{where}: {task} needs exactly one default checkpoint, but has "
                 f"{', '.join(defaults) or 'none'}."
             )
+
+
+# What each field must be; schema.json says the same to editors. The order is that of the errors.
+
+
+class _Rule(NamedTuple):
+    """What a field must be, in words and as a test of its JSON value."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def _text(pattern: str = r"(?s).*\S.*", expected: str = "text", longest: int = 10_000) -> _Rule:
+    """Return the rule for a string that matches as a whole; by default any but a blank one.
+
+    It has no control characters besides tabs and line ends.
+    """
+    return _Rule(
+        expected,
+        lambda value: (
+            isinstance(value, str)
+            and len(value) <= longest
+            and re.fullmatch(pattern, value) is not None
+            and not any(is_control(character) for character in value if character not in "\t\n")
+        ),
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(least: int, most: int = 2**53) -> _Rule:
+    return _Rule(
+        f"a whole number of at least {least} and at most {most}",
+        lambda value: _is_whole(value) and least <= value <= most,
+    )
+
+
+_ANYTHING = _Rule("present", lambda _: True)
+_FLAG = _Rule("true or false", lambda value: isinstance(value, bool))
+_LIST = _Rule("a list", lambda value: isinstance(value, list))
+# The limit is float's own: a longer whole number cannot be made one. NaN is below nothing.
+_NUMBER = _Rule(
+    "a number",
+    lambda value: (
+        (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
+    ),
+)
+_NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
+_NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)
+# No separator and no leading dot: a manifest can never make us write outside our folders.
+_FILE = _text(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors", "a plain file name ending in .safetensors", 120
+)
+
+_MANIFEST = {
+    "schema_version": _Rule(
+        f"{SCHEMA_VERSION} for this version of drcnet",
+        lambda value: _is_whole(value) and value == SCHEMA_VERSION,
+    ),
+    "checkpoints": _LIST,
+}
+_CHECKPOINT = {
+    "name": _NAME,
+    "task": _Rule(
+        "one of " + ", ".join(TASKS), lambda value: isinstance(value, str) and value in TASKS
+    ),
+    "config": _ANYTHING,
+    "file": _FILE,
+    # A download stops at the stated size, so no size may be without end.
+    "bytes": _whole(1, 2**36),
+    "sha256": _text("[0-9a-f]{64}", "64 lower-case hex digits"),
+    "training_patch": _whole(8, 65536),  # pixels, as in a checkpoint's own description
+    "training_data": _text(),
+    "training_recipe": _text(),
+    "licence": _text(),
+    "default": _FLAG,
+    "scores": _LIST,
+    "bundled": _FLAG,
+    "hub": _ANYTHING,
+}
+# Types only: which combinations make a network is the network's own knowledge.
+_CONFIG = {
+    "width": _whole(2),
+    "depth": _whole(1),
+    "threshold": _NUMBER,
+    "delta": _NUMBER,
+    "filter_levels": _Rule(
+        "a list of whole numbers",
+        lambda value: (
+            isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value)
+        ),
+    ),
+    "spatial_filter": _FLAG,
+    "energy_attention": _FLAG,
+    "identity_branch": _FLAG,
+}
+_SCORE = {
+    "dataset": _text(),
+    "metric": _text(),
+    "value": _NUMBER,
+    "input_value": _NUMBER_OR_NULL,
+    "command": _text(),
+}
+_HUB = {
+    "repo": _text(REPO_PATTERN, "owner/name"),
+    "revision": _text("[0-9a-f]{40}", "a commit of 40 hex digits"),
+    "filename": _FILE,
+}
+
+
+def _fields(
+    value: object, rules: Mapping[str, _Rule], where: str, optional: str = ""
+) -> dict[str, Any]:
+    """Return an object's fields, those of `rules` and no others; WeightsError says which is wrong.
+
+    A field that nobody knows is most likely a typing slip; one called `optional` is passed over.
+    """
+    if not isinstance(value, dict):
+        raise WeightsError(f"{where}: must be an object, not {shorten(value)}.")
+    for key, rule in rules.items():
+        if key not in value:
+            raise WeightsError(f"{where}: {key} must be present, but is missing.")
+        if not rule.accepts(value[key]):
+            found = shorten(value[key])
+            raise WeightsError(f"{where}: {key} must be {rule.expected}, but is {found}.")
+    if unknown := sorted(set(value) - set(rules) - {optional}):
+        names = ", ".join(map(shorten, unknown[:5]))
+        raise WeightsError(f"{where}: unknown field {names}.")
+    return {key: value[key] for key in rules}

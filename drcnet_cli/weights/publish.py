@@ -1,4 +1,4 @@
-"""Uploads of the manifest's files to a hub repository, in one commit.
+"""Uploads of the manifest's files and a model card to a hub repository, in one commit.
 
 Importing this module imports huggingface_hub (slow).
 """
@@ -11,7 +11,6 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.version import __version__
-from drcnet_cli.weights.card import model_card
 from drcnet_cli.weights.hub import Progress
 from drcnet_cli.weights.hub_errors import HUB_ERRORS, explain, root_cause
 from drcnet_cli.weights.manifest import (
@@ -22,6 +21,24 @@ from drcnet_cli.weights.manifest import (
     load_manifest,
 )
 from drcnet_cli.weights.store import bundled_path, cached_path, is_intact
+
+_CARD_HEAD = f"""---
+license: other
+library_name: drcnet
+pipeline_tag: image-to-image
+tags:
+- image-restoration
+- deraining
+- denoising
+- deblurring
+---
+
+# DRCNet checkpoints
+
+Checkpoints of drcnet {__version__}, an implementation of DRCNet (Li, Shen, Mi, Li: Dynamic Image
+Restoration Contrastive Network, ECCV 2022). `weights.json` lists them with their sha256, training,
+licence and measured scores; each checkpoint has a licence of its own.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class Publication:
     checkpoints: tuple[Checkpoint, ...]
 
     def hub_entries(self) -> dict[str, dict[str, str]]:
-        """Give what `hub` should be in weights.json, by checkpoint name; empty after a dry run."""
+        """Return `hub` for weights.json by checkpoint name; empty after a dry run."""
         if self.commit is None:
             return {}
         return {
@@ -73,7 +90,10 @@ def publish(
     return Publication(
         repo=repo,
         commit=None if dry_run else _commit(repo, contents, private),
-        files={name: _size(content) for name, content in contents.items()},
+        files={
+            name: len(content) if isinstance(content, bytes) else content.stat().st_size
+            for name, content in contents.items()
+        },
         checkpoints=manifest.checkpoints,
     )
 
@@ -89,7 +109,7 @@ def _verified(checkpoint: Checkpoint) -> Path:
 
 
 def _commit(repo: str, contents: dict[str, Path | bytes], private: bool) -> str:
-    """Create the repository if need be, upload, and give the commit's hash."""
+    """Create the repository if need be, upload, and return the commit's hash."""
     api = HfApi(library_name="drcnet", library_version=__version__)
     operations = [
         CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)
@@ -105,5 +125,29 @@ def _commit(repo: str, contents: dict[str, Path | bytes], private: bool) -> str:
         raise explain(root_cause(error), source, hint) from error
 
 
-def _size(content: Path | bytes) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
+def model_card(manifest: Manifest) -> str:
+    """Return the README.md that a hub shows for the checkpoints: Markdown with a YAML header."""
+    return "\n".join([_CARD_HEAD, *(_section(checkpoint) for checkpoint in manifest.checkpoints)])
+
+
+def _section(checkpoint: Checkpoint) -> str:
+    lines = [
+        f"## {checkpoint.name}",
+        "",
+        f"* Task: {checkpoint.task}",
+        f"* File: `{checkpoint.file}`, {checkpoint.bytes} bytes, sha256 `{checkpoint.sha256}`",
+        f"* Licence: {checkpoint.licence}",
+        f"* Training data: {checkpoint.training_data}",
+        f"* Training: {checkpoint.training_recipe}",
+        "",
+    ]
+    if checkpoint.scores:
+        lines += ["| dataset | metric | input | restored | command |", "|---|---|---|---|---|"]
+        for score in checkpoint.scores:
+            before = "" if score.input_value is None else f"{score.input_value:g}"
+            lines.append(
+                f"| {score.dataset} | {score.metric} | {before} | {score.value:g} "
+                f"| `{score.command}` |"
+            )
+        lines.append("")
+    return "\n".join(lines)

@@ -39,12 +39,12 @@ def describe_file(path: Path) -> FileDigest:
 
 
 def bundled_path(checkpoint: Checkpoint) -> Path:
-    """Give the place inside the package where a bundled checkpoint lies."""
+    """Return the place inside the package where a bundled checkpoint lies."""
     return BUNDLED_DIR / checkpoint.file
 
 
 def cached_path(checkpoint: Checkpoint) -> Path:
-    """Give the place in the cache; versions with different content never share one."""
+    """Return the place in the cache; versions with different content never share one."""
     file = Path(checkpoint.file)
     return settings.cache_dir() / f"{file.stem}-{checkpoint.sha256[:12]}{file.suffix}"
 
@@ -81,7 +81,7 @@ def manual_hint(checkpoint: Checkpoint) -> str:
 
 
 def place_copy(source: Path, checkpoint: Checkpoint) -> Path:
-    """Copy a file into the cache, whole and verified or not at all, and give its place there."""
+    """Copy a file into the cache, whole and verified or not at all, and return its place there."""
     target = cached_path(checkpoint)
     if is_intact(target, checkpoint):
         return target

@@ -29,8 +29,9 @@ from safetensors.torch import load_file, save_file
 from drcnet_cli import settings
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.drcnet.released import convert_file
+from drcnet_cli.networks.convert import convert_file
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.train.state import Progress, State, load_state, save_state
 from drcnet_cli.train.state_check import check_state

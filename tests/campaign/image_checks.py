@@ -23,11 +23,12 @@ from torch import nn
 
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.imageio import Picture, read_picture
+from drcnet_cli.imageio import Picture, is_image_name, read_picture
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 SLOW = 10.0  # seconds of a processor that reading one file may take
 _FILL = -6  # M_PERTURB of malloc.h: what freed and fresh memory is filled with
@@ -46,7 +47,7 @@ class Told(NamedTuple):
 def identity_restorer() -> Restorer:
     """Give a restorer that changes nothing, tile by tile."""
     info = CheckpointInfo(DRCNetConfig(width=2, depth=1), training_patch=64)
-    return Restorer(nn.Identity(), info, device=torch.device("cpu"), tiling=Tiling(batch=4))
+    return Restorer(nn.Identity(), info, device=torch.device("cpu"), tiling=TileOptions(batch=4))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -109,7 +110,7 @@ def _sentence(error: DrcnetError, path: Path) -> list[str]:
 
 def restore_here(source: Path, target: Path, restorer: Restorer) -> list[Told]:
     """Restore a folder as the command does, in this process."""
-    plan = plan_files([source], target)
+    plan = plan_files([source], target, is_image=is_image_name)
     outcomes = restore_files(plan.jobs, restorer, WriteOptions())
     return [
         Told(

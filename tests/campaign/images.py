@@ -30,9 +30,10 @@ settings.share_processors()
 
 import torch  # noqa: E402
 
-from drcnet_cli.api import load_model, make_restorer  # noqa: E402
+from drcnet_cli.api import load_model  # noqa: E402
 from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.drcnet import DRCNetConfig  # noqa: E402
+from drcnet_cli.networks.drcnet.network import DRCNet  # noqa: E402
 from tests.campaign.image_checks import (  # noqa: E402
     check_outputs,
     digests,
@@ -161,7 +162,7 @@ def _restore(how: str, source: Path, target: Path, top: Path, counts: Counter[st
         weights = tiny_weights(top)
         return restore_in_process(source, target, ["--weights", str(weights)])
     if how == "bundled":
-        made = make_restorer(load_model("denoise", "cpu", "float32", offline=True))
+        made = load_model("denoise", "cpu", "float32", offline=True).restorer()
         return restore_here(source, target, made), []
     return restore_here(source, target, identity_restorer()), []
 

@@ -16,8 +16,10 @@ from safetensors import SafetensorError, safe_open
 
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.drcnet.released import _rename, read_released
+from drcnet_cli.networks.convert import read_released
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.networks.drcnet.released import _rename
 from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state
 from tests import weights_helpers
 from tests.campaign.processes import Process, start_forked, start_fresh

@@ -9,7 +9,8 @@ from conftest import command, environment, save_photograph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drcnet_cli.cli._output import print_line, printable
+from drcnet_cli.cli._output import print_line
+from drcnet_cli.text import printable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX pipes and names")
 TITLE = "\x1b]0;owned\x07"

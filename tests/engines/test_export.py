@@ -15,25 +15,25 @@ from drcnet_cli.cli.export import choose_format
 from drcnet_cli.cli.export import export as export_command
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from drcnet_cli.networks.convert import read_released
+from drcnet_cli.networks.drcnet.blocks import response_distances
 from drcnet_cli.networks.drcnet.network import DRCNet
-from drcnet_cli.networks.drcnet.released import convert_state, read_released
+from drcnet_cli.networks.drcnet.released import convert_state
 from drcnet_cli.weights.store import describe_file
 
 onnx = pytest.importorskip("onnx", reason="needs drcnet[onnx]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs drcnet[onnx]")
 
-from drcnet_cli.engines.export import export  # noqa: E402
-from drcnet_cli.engines.onnx_model import build_onnx  # noqa: E402
-from drcnet_cli.engines.onnxruntime import OnnxRuntime  # noqa: E402
-from drcnet_cli.engines.parity import (  # noqa: E402
+from drcnet_cli.engines.export import (  # noqa: E402
     CLEARANCE,
     ParityError,
     check_parity,
     clear_pictures,
+    export,
     parity_shapes,
-    response_distances,
 )
-from drcnet_cli.engines.shape import Shape  # noqa: E402
+from drcnet_cli.engines.onnx_model import Shape, build_onnx  # noqa: E402
+from drcnet_cli.engines.runtimes import OnnxRuntime  # noqa: E402
 from drcnet_cli.networks.drcnet import onnx as graph  # noqa: E402
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -63,7 +63,7 @@ def weights(tmp_path) -> Path:
 )
 def test_each_configuration_computes_alike(changes):
     net = network(**changes)
-    (found,) = check_parity(net, runtime(net), Shape(2, 24, 40))
+    (found,) = check_parity(net, CheckpointInfo(net.config), Shape(2, 24, 40), runtime(net))
     assert found.max_error < 1e-5
     assert found.psnr > 100
 
@@ -82,7 +82,7 @@ def test_golden_values_of_the_released_code(name, levels):
 @pytest.mark.parametrize("opset", [18, 20, 21])
 def test_each_operator_set(opset):
     net = network(width=2)
-    check_parity(net, runtime(net, opset=opset), Shape(1, 16, 16))
+    check_parity(net, CheckpointInfo(net.config), Shape(1, 16, 16), runtime(net, opset=opset))
 
 
 @pytest.mark.parametrize("opset", [17, 999])
@@ -93,7 +93,7 @@ def test_an_operator_set_that_cannot_be_used_is_refused(opset):
 
 def test_parity_pictures_leave_no_doubt_about_the_regions():
     net = network(3)
-    pictures = clear_pictures(net, (1, 3, 32, 40))
+    pictures = clear_pictures(net, CheckpointInfo(net.config), (1, 3, 32, 40))
     with response_distances(net) as distances, torch.inference_mode():
         net(pictures)
     assert len(distances) == 8  # the levels of both stages
@@ -134,7 +134,7 @@ def test_half_weights_halve_the_file_and_change_nothing_of_a_float16_checkpoint(
     net, info = load_checkpoint(ROOT / "drcnet_cli/weights/bundled/drcnet-s-derain.safetensors")
     whole, halved = (build_onnx(net, info, half=half).SerializeToString() for half in (False, True))
     assert len(halved) < 0.53 * len(whole)
-    pictures = clear_pictures(net, (1, 3, 32, 32)).numpy()
+    pictures = clear_pictures(net, info, (1, 3, 32, 32)).numpy()
     results = [OnnxRuntime(model, 1)(pictures) for model in (whole, halved)]
     assert np.array_equal(*results)
 
@@ -163,7 +163,7 @@ def test_no_number_and_another_shape_are_no_parity(wrong):
     net = network(width=2)
     run = runtime(net)
     with pytest.raises(ParityError):
-        check_parity(net, lambda x: wrong(run(x)), Shape())
+        check_parity(net, CheckpointInfo(net.config), Shape(), lambda x: wrong(run(x)))
 
 
 def test_a_library_that_is_not_installed_is_named_with_what_to_type(tmp_path, monkeypatch):

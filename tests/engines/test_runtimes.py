@@ -7,12 +7,14 @@ from conftest import photograph, save_photograph
 from PIL import Image
 from torch import nn
 
-from drcnet_cli.api import load_model, make_restorer, restore_image
+from drcnet_cli.api import load_model, restore_image
 from drcnet_cli.engines import check_backend, check_installed, load_library, make_engine
 from drcnet_cli.errors import DeviceError, UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 CPU = torch.device("cpu")
 BACKENDS = ["onnx", "openvino"]
@@ -28,7 +30,9 @@ def network(**changes) -> DRCNet:
     return DRCNet(DRCNetConfig(**{"width": 4, "threshold": 0.55, **changes})).eval()
 
 
-def restored(net: DRCNet, pixels: np.ndarray, backend: str | None, tiling: Tiling) -> np.ndarray:
+def restored(
+    net: DRCNet, pixels: np.ndarray, backend: str | None, tiling: TileOptions
+) -> np.ndarray:
     info = CheckpointInfo(net.config)
     engine = make_engine(backend, net, info) if backend else None
     return Restorer(net, info, device=CPU, engine=engine, tiling=tiling).restore(pixels)
@@ -38,9 +42,9 @@ def restored(net: DRCNet, pixels: np.ndarray, backend: str | None, tiling: Tilin
 @pytest.mark.parametrize(
     ("size", "depth", "tiling"),
     [
-        ((70, 90), 4, Tiling(32, 8, 5)),  # a last batch of another size
-        ((45, 61), 4, Tiling(0)),
-        ((24, 40), 6, Tiling(24, 0)),  # tiles that are no multiple of what this network halves
+        ((70, 90), 4, TileOptions(32, 8, 5)),  # a last batch of another size
+        ((45, 61), 4, TileOptions(0)),
+        ((24, 40), 6, TileOptions(24, 0)),  # tiles that are no multiple of what this network halves
     ],
 )
 def test_the_same_picture(backend, size, depth, tiling):
@@ -57,7 +61,7 @@ def test_the_same_picture(backend, size, depth, tiling):
 def test_a_shape_that_keeps_coming_and_others_between(backend, monkeypatch):
     needs(backend)
     if backend == "openvino":
-        monkeypatch.setattr("drcnet_cli.engines.openvino.OFTEN", 1)
+        monkeypatch.setattr("drcnet_cli.engines.runtimes.OFTEN", 1)
     net = network(width=2, depth=2)
     engine = make_engine(backend, net, CheckpointInfo(net.config))
     for side in (16, 16, 24, 16, 24, 8):
@@ -80,10 +84,10 @@ def test_an_image_by_the_python_interface(tiny_weights):
     needs("onnx")
     pixels = photograph(50, 70)
     model = load_model(tiny_weights, backend="onnx")
-    assert "backend onnx" in make_restorer(model).describe()
-    assert "float32" in make_restorer(model).describe()  # the only type that it has
+    assert "backend onnx" in model.restorer().describe()
+    assert "float32" in model.restorer().describe()  # the only type that it has
     usual = load_model(tiny_weights, "cpu", "float32")
-    assert "backend" not in make_restorer(usual).describe()
+    assert "backend" not in usual.restorer().describe()
     ours, theirs = (restore_image(pixels, model=network) for network in (usual, model))
     assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1
 
@@ -94,7 +98,7 @@ def test_a_file_by_the_command(drcnet, tmp_path, tiny_weights):
     result = drcnet("restore", "--weights", tiny_weights, "--backend", "onnx", source, "out.png")
     assert result.returncode == 0, result.stderr
     assert "backend onnx" in result.stderr
-    made = make_restorer(load_model(tiny_weights, "cpu", "float32"))
+    made = load_model(tiny_weights, "cpu", "float32").restorer()
     expected = made.restore(np.asarray(Image.open(source))).astype(int)
     assert np.abs(np.asarray(Image.open(tmp_path / "out.png"), int) - expected).max() <= 1
 
@@ -146,7 +150,7 @@ def test_another_kind_of_network_is_refused():
 def test_memory_that_runs_out_shrinks_the_tiles(monkeypatch):
     needs("onnx")
     state = __import__("onnxruntime").capi.onnxruntime_pybind11_state
-    from drcnet_cli.engines.onnxruntime import OnnxRuntime
+    from drcnet_cli.engines.runtimes import OnnxRuntime
 
     net, pixels, notes = network(width=2, depth=2), photograph(64, 64), []
     whole = OnnxRuntime.__call__
@@ -168,7 +172,7 @@ def test_memory_that_runs_out_shrinks_the_tiles(monkeypatch):
     monkeypatch.setattr(OnnxRuntime, "__call__", call)
     info = CheckpointInfo(net.config)
     made = Restorer(
-        net, info, device=CPU, engine=make_engine("onnx", net, info), tiling=Tiling(64),
+        net, info, device=CPU, engine=make_engine("onnx", net, info), tiling=TileOptions(64),
         notify=notes.append,
     )  # fmt: skip
     assert made.restore(pixels).shape == pixels.shape

@@ -14,7 +14,8 @@ from drcnet_cli.networks.checkpoint import (
     read_info,
     save_checkpoint,
 )
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 
 CONFIG = DRCNetConfig(width=4, depth=2, filter_levels=(1,), threshold=0.6)
 INFO = CheckpointInfo(CONFIG, "tiny", "denoise", 64, {"licence": "CC0", "steps": 3})

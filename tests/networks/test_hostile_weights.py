@@ -1,6 +1,7 @@
 """Weight files with code in them, or made to break their reader: none runs, none is used."""
 
 import json
+import pickle
 import random
 import struct
 import time
@@ -16,8 +17,10 @@ from safetensors.torch import save_file
 
 from drcnet_cli.errors import CheckpointFormatError, WeightsError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.networks.drcnet.network import MAX_DEPTH, MAX_WIDTH, DRCNet, DRCNetConfig
-from drcnet_cli.networks.drcnet.released import convert_file, read_released, sniff_size
+from drcnet_cli.networks.convert import convert_file, read_released
+from drcnet_cli.networks.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.networks.drcnet.released import sniff_size
 from drcnet_cli.networks.pth import read_state_dict
 from drcnet_cli.train.state import Progress, State, load_state, save_state
 from drcnet_cli.train.state_check import check_state
@@ -66,8 +69,6 @@ def test_code_never_runs(tmp_path, layout, payload):
 
 def test_the_payloads_do_run_where_nothing_stops_them(tmp_path):
     # Else the test above would prove nothing.
-    import pickle
-
     for payload in hostile.PAYLOADS:
         mark = tmp_path / payload
         for nesting in ("alone", "deep", "as an argument"):
@@ -190,6 +191,15 @@ def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
     started = time.monotonic()
     with pytest.raises(CheckpointFormatError, match="keys are no texts"):
         read(write(tmp_path / "w.pth", hostile.wrapped(nested, "zip")))
+    assert time.monotonic() - started < 5
+
+
+def test_storage_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
+    keys = b"]N" + b"q\0h\0\x86" * 60 + b"a."
+    data = hostile.wrapped(recipe_program(), "legacy").removesuffix(pickle.dumps([], 2)) + keys
+    started = time.monotonic()
+    with pytest.raises(CheckpointFormatError):
+        read(write(tmp_path / "w.pth", data))
     assert time.monotonic() - started < 5
 
 

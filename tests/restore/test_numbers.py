@@ -18,7 +18,8 @@ from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import read_picture
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
-from drcnet_cli.restore.restorer import BFLOAT16_MIN_PSNR, Restorer, Tiling
+from drcnet_cli.restore.restorer import BFLOAT16_MIN_PSNR, Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 BUNDLED = sorted((Path(weights.__file__).parent / "bundled").glob("*.safetensors"))
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def loaded(path: Path):
 
 
 def restorer(path: Path, dtype=torch.float32, tile=64, **more) -> Restorer:
-    return Restorer(*loaded(path), device=CPU, dtype=dtype, tiling=Tiling(tile, 8), **more)
+    return Restorer(*loaded(path), device=CPU, dtype=dtype, tiling=TileOptions(tile, 8), **more)
 
 
 def one_hot(value: float, rest: float) -> np.ndarray:

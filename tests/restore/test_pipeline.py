@@ -17,10 +17,11 @@ from drcnet_cli.cli._restore_report import summarise
 from drcnet_cli.errors import ImageError, StorageError
 from drcnet_cli.files.plan import Job, PassedOver, Plan
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore import pipeline as restore
-from drcnet_cli.restore.pipeline import Watch, WriteOptions, restore_files
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.restore.pipeline import RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 
 class Negative(nn.Module):
@@ -37,7 +38,7 @@ class Negative(nn.Module):
 
 def make_restorer(network=None) -> Restorer:
     info = CheckpointInfo(DRCNetConfig(width=2, depth=1), training_patch=64)
-    return Restorer(network or Negative(), info, device=torch.device("cpu"), tiling=Tiling(0))
+    return Restorer(network or Negative(), info, device=torch.device("cpu"), tiling=TileOptions(0))
 
 
 def make_jobs(folder: Path, count: int, **size) -> list[Job]:
@@ -102,7 +103,7 @@ def test_reading_and_writing_overlap_computing(tmp_path, monkeypatch):
         restore, "write_picture", lambda *a, **k: (time.sleep(0.05), write(*a, **k))[1]
     )
     jobs = make_jobs(tmp_path, 12, height=16, width=16)
-    watch = Watch()
+    watch = RunObserver()
     started = time.perf_counter()
     restore_files(jobs, make_restorer(Negative(0.05)), WriteOptions(), watch)
     assert time.perf_counter() - started < 1.5
@@ -139,7 +140,7 @@ def test_pictures_in_flight_are_bounded(tmp_path, monkeypatch):
 
 def test_progress_counts_each_picture_once(tmp_path):
     shares, finished = [], []
-    watch = Watch(
+    watch = RunObserver(
         progress=lambda megapixels, share: shares.append((megapixels, share)),
         finished=finished.append,
     )

@@ -9,8 +9,10 @@ from torch import nn
 
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.restore.restorer import Restorer, Tiling
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
 
 INFO = CheckpointInfo(DRCNetConfig(width=4, depth=2), training_patch=64)
 CPU = torch.device("cpu")
@@ -62,7 +64,7 @@ class Recorder(nn.Module):
 )
 def test_identity_network_returns_every_picture(h, w, tile, overlap, batch, channels, dtype):
     pixels = picture(h, w, channels, dtype)
-    tiling = Tiling(tile, overlap if tile else 0, batch)
+    tiling = TileOptions(tile, overlap if tile else 0, batch)
     restored = restorer(nn.Identity(), tiling=tiling).restore(pixels)
     assert restored.dtype == dtype
     assert np.array_equal(restored, pixels)
@@ -70,21 +72,21 @@ def test_identity_network_returns_every_picture(h, w, tile, overlap, batch, chan
 
 def test_tiles_are_equal_whatever_the_image():
     network = Recorder()
-    restorer(network, tiling=Tiling(32, 8, 3)).restore(picture(70, 45))
+    restorer(network, tiling=TileOptions(32, 8, 3)).restore(picture(70, 45))
     assert {shape[1:] for shape in network.shapes} == {(3, 32, 32)}
 
 
 def test_a_batch_of_tiles_equals_tiles_one_at_a_time():
     pixels = picture(100, 130, dtype=np.float32)
     one, many = (
-        restorer(random_net(), tiling=Tiling(32, 8, batch)).restore(pixels) for batch in (1, 7)
+        restorer(random_net(), tiling=TileOptions(32, 8, batch)).restore(pixels) for batch in (1, 7)
     )
     np.testing.assert_allclose(many, one, atol=1e-6, rtol=0)
 
 
 def test_the_network_never_sees_more_than_a_batch():
     network = Recorder()
-    restorer(network, tiling=Tiling(32, 0, 4)).restore(picture(320, 320))
+    restorer(network, tiling=TileOptions(32, 0, 4)).restore(picture(320, 320))
     assert max(np.prod(shape) for shape in network.shapes) <= 4 * 3 * 32 * 32
 
 
@@ -92,7 +94,7 @@ def test_the_network_never_sees_more_than_a_batch():
 def test_a_tile_far_beyond_the_image_is_not_computed(shape, side):
     network = Recorder()
     pixels = picture(*shape)
-    assert np.array_equal(restorer(network, tiling=Tiling(10**9, 8)).restore(pixels), pixels)
+    assert np.array_equal(restorer(network, tiling=TileOptions(10**9, 8)).restore(pixels), pixels)
     assert network.shapes == [(1, 3, side, side)]
 
 
@@ -101,7 +103,7 @@ def test_out_of_memory_shrinks_batch_then_tile_and_says_so_once(room, side):
     notes = []
     network = Recorder(room=room)
     pixels = picture(150, 150)
-    restored = restorer(network, tiling=Tiling(64, 16, 4), notify=notes.append).restore(pixels)
+    restored = restorer(network, tiling=TileOptions(64, 16, 4), notify=notes.append).restore(pixels)
     assert np.array_equal(restored, pixels)
     fitting = {shape for shape in network.shapes if np.prod(shape) <= room}
     assert max(shape[2] for shape in fitting) == side
@@ -114,7 +116,7 @@ def test_out_of_memory_shrinks_batch_then_tile_and_says_so_once(room, side):
 def test_out_of_memory_with_the_whole_image_still_blends():
     network = Recorder(room=3 * 64 * 64)
     pixels = picture(150, 90)
-    restored = restorer(network, tiling=Tiling(0)).restore(pixels)
+    restored = restorer(network, tiling=TileOptions(0)).restore(pixels)
     assert np.array_equal(restored, pixels)
 
 
@@ -129,13 +131,13 @@ def test_host_allocation_failures_count_as_out_of_memory():
             raise MemoryError
         return x
 
-    restorer(Recorder(fail_twice), tiling=Tiling(32, 0, 8)).restore(picture(128, 64))
+    restorer(Recorder(fail_twice), tiling=TileOptions(32, 0, 8)).restore(picture(128, 64))
     assert calls[:3] == [8, 4, 2]
 
 
 def test_no_memory_at_all_is_a_typed_error():
     with pytest.raises(MemoryExhaustedError):
-        restorer(Recorder(room=0), tiling=Tiling(32)).restore(picture(50, 50))
+        restorer(Recorder(room=0), tiling=TileOptions(32)).restore(picture(50, 50))
 
 
 def test_other_runtime_errors_are_not_swallowed():
@@ -157,7 +159,7 @@ def test_a_tile_that_overflows_is_redone_in_float32():
 
     pixels = picture(64, 64)
     made = restorer(
-        Recorder(overflow), tiling=Tiling(32, 0, 4), dtype=torch.bfloat16, notify=notes.append
+        Recorder(overflow), tiling=TileOptions(32, 0, 4), dtype=torch.bfloat16, notify=notes.append
     )
     for _ in range(3):
         assert np.array_equal(made.restore(pixels), pixels)
@@ -178,7 +180,7 @@ def test_a_tile_that_the_network_makes_no_picture_of_stays_as_it_was():
         wild = (x == 0).flatten(1).all(1)
         return torch.where(wild[:, None, None, None], x + 1e10, 1 - x)
 
-    made = restorer(Recorder(explode), tiling=Tiling(32, 0, 4))
+    made = restorer(Recorder(explode), tiling=TileOptions(32, 0, 4))
     restored = made.restore(pixels)
     assert made.tiles_left == 1
     assert made.remark().startswith("1 tile was left as in the input")
@@ -213,7 +215,7 @@ def test_a_coarse_bfloat16_falls_back_to_float32():
 def test_ensemble_averages_the_eight_views():
     pixels = picture(40, 40, dtype=np.float32)
     net = random_net().eval()
-    made = restorer(net, tiling=Tiling(0), ensemble=True).restore(pixels)
+    made = restorer(net, tiling=TileOptions(0), ensemble=True).restore(pixels)
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     views = []
     with torch.inference_mode():
@@ -233,7 +235,7 @@ def test_gray_stays_gray():
 
 def test_progress_adds_up_to_the_image():
     shares = []
-    made = restorer(nn.Identity(), tiling=Tiling(32, 8, 3))
+    made = restorer(nn.Identity(), tiling=TileOptions(32, 8, 3))
     made.restore(picture(100, 70), shares.append)
     assert sum(shares) == pytest.approx(1)
     assert len(shares) > 1
@@ -241,4 +243,4 @@ def test_progress_adds_up_to_the_image():
 
 def test_a_batch_below_one_is_refused():
     with pytest.raises(UsageError):
-        restorer(nn.Identity(), tiling=Tiling(batch=0))
+        restorer(nn.Identity(), tiling=TileOptions(batch=0))

@@ -8,7 +8,8 @@ import torch
 from drcnet_cli.api import load_model
 from drcnet_cli.errors import ImageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.speed import PICTURE_MEGAPIXELS, PICTURES, count_flops, folder_speed
 
@@ -60,13 +61,13 @@ def test_exit_codes(drcnet, options, code):
 
 @pytest.mark.parametrize(("width", "gmacs"), [(64, 114.4), (16, 7.3)])
 def test_operations_are_the_papers(width, gmacs):
-    flops = count_flops(DRCNet(DRCNetConfig(width=width)), 256)
+    flops = count_flops(DRCNet(DRCNetConfig(width=width)), 8, 256)
     assert flops / 2e9 == pytest.approx(gmacs, rel=0.005)
 
 
 def test_a_failed_picture_is_no_figure(tiny_weights):
     _, info = load_checkpoint(tiny_weights)
-    broken = load_model(tiny_weights, "cpu")
+    broken = load_model(tiny_weights, "cpu").network
     with torch.no_grad():
         broken.to_residual.weight.fill_(float("nan"))
     restorer = Restorer(broken, info, device=torch.device("cpu"))

@@ -4,14 +4,14 @@ import pytest
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo
-from drcnet_cli.networks.drcnet.network import DRCNetConfig
-from drcnet_cli.restore.tile_rule import DEFAULT_TILE, LARGEST_OWN_TILE, TileRule, Tiling
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.restore.tiling import DEFAULT_TILE, LARGEST_OWN_TILE, TileOptions, TileRule
 
 CONFIG = DRCNetConfig(width=4, depth=2)
 
 
 def rule(patch: int | None, **wishes) -> TileRule:
-    return Tiling(**wishes).settle(CheckpointInfo(CONFIG, training_patch=patch))
+    return TileOptions(**wishes).settle(CheckpointInfo(CONFIG, training_patch=patch))
 
 
 def tiles(plan):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from training_helpers import photographs, tiny, write_picture
 
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.train import loop
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train.loop import Training, train
+from drcnet_cli.train.objective import TwoStageObjective
 from drcnet_cli.train.optim import WeightAverage
 
 
@@ -60,7 +62,7 @@ def test_a_short_training_improves_a_noisy_validation_set(clean, tmp_path):
     assert info.provenance["settings"]["lr"] == 3e-3
     assert str(clean) not in json.dumps(info.provenance)  # folders by their last name alone
     assert str(tmp_path) not in json.dumps(info.provenance)
-    assert network.config == DRCNetConfig(8, 2)
+    assert network.config == DRCNetConfig(8, 2, feature_limit=64.0)
     assert (tmp_path / "best.safetensors").is_file()
 
 
@@ -118,15 +120,15 @@ def test_bfloat16_trains_on_the_cpu(clean, tmp_path):
 
 def test_non_finite_gradients_are_skipped_and_counted(clean, tmp_path, monkeypatch):
     spoiled = {2, 3}
-    plain = loop.Objective.__call__
+    plain = TwoStageObjective.__call__
 
-    def objective(self, image1, image2, clean, degraded):
-        loss = plain(self, image1, image2, clean, degraded)
+    def objective(self, model, degraded, clean):
+        loss = plain(self, model, degraded, clean)
         calls.append(1)
         return loss * float("nan") if len(calls) in spoiled else loss
 
     calls = []
-    monkeypatch.setattr(loop.Objective, "__call__", objective)
+    monkeypatch.setattr(TwoStageObjective, "__call__", objective)
     result = train(tiny(clean, tmp_path, steps=5))
     assert (result.step, result.skipped) == (5, 2)
     assert [line["loss"] is None for line in log(tmp_path, "step")] == [0, 1, 1, 0, 0]
@@ -135,21 +137,24 @@ def test_non_finite_gradients_are_skipped_and_counted(clean, tmp_path, monkeypat
 
 
 def test_many_non_finite_gradients_in_a_row_stop_the_run(clean, tmp_path, monkeypatch):
-    def objective(self, image1, image2, clean, degraded):
-        return image2.mean() * float("inf")
+    def objective(self, model, degraded, clean):
+        return model(degraded).mean() * float("inf")
 
-    monkeypatch.setattr(loop.Objective, "__call__", objective)
+    monkeypatch.setattr(TwoStageObjective, "__call__", objective)
     with pytest.raises(DrcnetError, match="20 steps"):
         train(tiny(clean, tmp_path, steps=100))
     assert not (tmp_path / "final.safetensors").exists()
 
 
 def test_training_starts_from_a_checkpoint(clean, tmp_path, tiny_weights):
-    config = tiny(clean, tmp_path, steps=1, init=str(tiny_weights), lr=1e-12, lr_min=1e-12)
+    config = tiny(
+        clean, tmp_path, steps=1, init=str(tiny_weights), width=0, depth=0, lr=1e-12, lr_min=1e-12
+    )
     train(config)
     start = load_checkpoint(tiny_weights)[0]
     end, info = load_checkpoint(tmp_path / "final.safetensors")
-    assert info.config == start.config  # the checkpoint decides the network
+    # The checkpoint decides the network, but for the limit on its features.
+    assert info.config == replace(start.config, feature_limit=64.0)
     for one, other in zip(start.parameters(), end.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
@@ -263,7 +268,7 @@ def test_the_contrast_is_taken_in_bfloat16_where_the_network_is(clean, tmp_path)
     config = tiny(clean, tmp_path, contrastive="intra", vgg=vgg_file(tmp_path))
     cpu = torch.device("cpu")
     types = {
-        dtype: {w.dtype for w in loop.Objective(config, cpu, dtype)._criterion.parameters()}
+        dtype: {w.dtype for w in TwoStageObjective(config, cpu, dtype)._criterion.parameters()}
         for dtype in (torch.float32, torch.bfloat16, torch.float16)
     }
     assert types == {

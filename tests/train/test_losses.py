@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from drcnet_cli.errors import HashMismatchError, NetworkError, UsageError, WeightsError
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.train import vgg
 from drcnet_cli.train.losses import (
     DEFAULT_ALPHA,
@@ -491,3 +492,14 @@ def test_offline_asks_nobody(published, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(NetworkError, match="HF_HUB_OFFLINE"):
         load_vgg()
+
+
+def test_l1_grows_slowly_beyond_what_pictures_differ_by():
+    """Up to 1 it is the mean absolute difference; one image that diverged is worth a few others."""
+    target = torch.zeros(1, 3, 4, 4)
+    for size, expected in ((0.25, 0.25), (2.0, 1 + math.log(2)), (1e20, 1 + 20 * math.log(10))):
+        image = torch.full_like(target, size, requires_grad=True)
+        loss = stage_loss(target, image, target)
+        loss.backward()
+        assert loss.item() == pytest.approx(expected)
+        assert image.grad.sum().item() == pytest.approx(min(1, 1 / size))

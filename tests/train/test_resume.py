@@ -173,6 +173,20 @@ def test_a_state_from_before_crops_were_varied_goes_on_without(clean, tmp_path):
     assert train(tiny(clean, tmp_path, steps=2, vary=False)).step == 2
 
 
+@pytest.mark.parametrize(("name", "without"), [("unusual", 0.0), ("feature_limit", 0.0)])
+def test_a_state_from_before_a_setting_goes_on_without_it(clean, tmp_path, name, without):
+    train(tiny(clean, tmp_path, steps=1, **{name: without}))
+    state = load_state(tmp_path / STATE_NAME)
+    del state.config[name]
+    save_state(tmp_path, state)
+    with pytest.raises(UsageError, match=f"{name.replace('_', '-')} was 0"):
+        train(tiny(clean, tmp_path, steps=2))
+    assert train(tiny(clean, tmp_path, steps=2, **{name: without})).step == 2
+    # Said on purpose, it goes on with it.
+    changed = tiny(clean, tmp_path, steps=3, resume=str(tmp_path / STATE_NAME))
+    assert train(changed).step == 3
+
+
 def test_files_that_are_no_state(clean, tmp_path):
     train(tiny(clean, tmp_path / "run", steps=1))
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
@@ -270,3 +284,34 @@ def test_a_loading_process_whose_parent_was_killed_before_it_began_ends(tmp_path
     assert ended.returncode == -signal.SIGKILL
     assert ended.stderr == b""
     assert not begun.exists()
+
+
+def test_fields_that_only_some_networks_have_are_set_by_name(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=1, set=["filter_levels=[1]", "energy_attention=false"]))
+    _, info = load_checkpoint(tmp_path / "final.safetensors")
+    assert info.config.to_dict()["filter_levels"] == [1]
+    assert not info.config.to_dict()["energy_attention"]
+    with pytest.raises(UsageError, match="set was"):
+        train(tiny(clean, tmp_path, steps=2))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["width=8", "filter_levels", "filter_levels=[9]", "colour=1", "identity_branch=3"]
+)
+def test_settings_that_the_network_does_not_have_are_refused(clean, tmp_path, wrong):
+    with pytest.raises(UsageError):
+        train(tiny(clean, tmp_path, steps=1, set=[wrong]))
+
+
+def test_an_unknown_network_is_refused(clean, tmp_path):
+    with pytest.raises(UsageError, match="--network cannot be 'unet'"):
+        tiny(clean, tmp_path, network="unet")
+
+
+def test_a_state_from_before_networks_had_names_goes_on(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=1))
+    state = load_state(tmp_path / STATE_NAME)
+    for key in ("arch", "set"):
+        del state.config[key]
+    save_state(tmp_path, state)
+    assert train(tiny(clean, tmp_path, steps=2)).step == 2

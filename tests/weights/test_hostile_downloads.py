@@ -12,11 +12,11 @@ from huggingface_hub import constants
 from weights_helpers import Shelf, content, entry
 
 from drcnet_cli.errors import HashMismatchError, NetworkError, WeightsError
-from drcnet_cli.weights import fetch, hub, transfer
+from drcnet_cli.weights import fetch, hub
 from drcnet_cli.weights import store as files
+from drcnet_cli.weights.hub import check_address, within
 from drcnet_cli.weights.manifest import HubSource, Manifest
 from drcnet_cli.weights.store import cached_path
-from drcnet_cli.weights.transfer import check_address, within
 
 DATA = content("good", 100_000)
 LONGEST = 1.5  # seconds that a test's download may take before it must have given up
@@ -26,8 +26,8 @@ LONGEST = 1.5  # seconds that a test's download may take before it must have giv
 def shelf(tmp_path, monkeypatch):
     monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
-    monkeypatch.setattr(transfer, "PATIENCE", LONGEST)
-    monkeypatch.setattr(transfer, "SLOWEST", 10**9)
+    monkeypatch.setattr(hub, "PATIENCE", LONGEST)
+    monkeypatch.setattr(hub, "SLOWEST", 10**9)
     monkeypatch.setattr(hub, "_RETRY_WAITS", (0.01, 0.01))
     monkeypatch.setattr(files, "BUNDLED_DIR", tmp_path / "bundled")
     return Shelf(tmp_path)
@@ -37,14 +37,14 @@ def shelf(tmp_path, monkeypatch):
 def written(monkeypatch):
     """Count the bytes that reach the disk."""
     sizes: list[int] = []
-    plain = transfer._Limited.write
+    plain = hub._Limited.write
 
     def write(self, data):
         taken = plain(self, data)
         sizes.append(self.tell())
         return taken
 
-    monkeypatch.setattr(transfer._Limited, "write", write)
+    monkeypatch.setattr(hub._Limited, "write", write)
     return sizes
 
 
@@ -145,6 +145,12 @@ def test_the_token_stays_with_its_own_host(shelf, monkeypatch):
     assert "authorization" not in names
 
 
+def test_what_is_no_repository_is_one_sentence(shelf):
+    checkpoint = shelf.write(entry("drcnet-x", DATA)).checkpoints[0]
+    with pytest.raises(NetworkError, match="'a//b' is not a repository name"):
+        hub.download(checkpoint, HubSource("a//b", "main", checkpoint.file))
+
+
 def test_what_takes_too_long_is_left_and_errors_arrive():
     with pytest.raises(NetworkError, match="too slow"):
         within(0.05, lambda: time.sleep(0.5), "It")
@@ -157,7 +163,7 @@ def test_a_beginning_that_is_too_long_is_dropped(tmp_path):
     part = tmp_path / "part"
     part.write_bytes(bytes(500))
     with HostileServer(DATA[:300], "whole") as server:
-        transfer.transfer(f"{server.url}/x", {}, part, 300, 300)
+        hub.transfer(f"{server.url}/x", {}, part, 300, 300)
     assert part.read_bytes() == DATA[:300]
 
 

@@ -8,7 +8,8 @@ import pytest
 from campaign import hostile_files as hostile
 
 from drcnet_cli import settings
-from drcnet_cli.errors import WeightsError, brief
+from drcnet_cli.errors import WeightsError
+from drcnet_cli.text import shorten
 from drcnet_cli.weights.manifest import load_manifest
 from drcnet_cli.weights.store import BUNDLED_DIR, bundled_path, cached_path
 
@@ -141,7 +142,7 @@ def test_brief_never_fails_and_never_grows():
     loop.append(loop)
     for value in ("x" * 10**7, "\x1b\n\ud800", 10**5000, -(10**5000), loop, {"a": [1] * 10**5},
                   b"\0" * 10**6, float("nan"), tuple(range(10**5))):  # fmt: skip
-        assert len(brief(value)) < 120
-        assert brief(value).isprintable()
-    assert brief("short") == "'short'"
-    assert brief(-12) == "-12"
+        assert len(shorten(value)) < 120
+        assert shorten(value).isprintable()
+    assert shorten("short") == "'short'"
+    assert shorten(-12) == "-12"

@@ -7,8 +7,8 @@ import pytest
 from hub_server import COMMIT, REPO, HubServer, committed_files
 from weights_helpers import Shelf, content, entry
 
-from drcnet_cli.weights.card import model_card
 from drcnet_cli.weights.manifest import load_manifest
+from drcnet_cli.weights.publish import model_card
 from drcnet_cli.weights.store import cached_path
 
 BUNDLED, LARGE = content("bundled", 100_000), content("large", 200_000)

@@ -1,1 +1,148 @@
 """DRCNet (ECCV 2022): its network, other forms of it, and its released checkpoints."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.networks.architecture import Architecture, NetworkConfig
+from drcnet_cli.text import shorten
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from drcnet_cli.networks.drcnet.network import DRCNet
+    from drcnet_cli.networks.graph import GraphWriter
+
+MAX_WIDTH = 512
+MAX_DEPTH = 6
+LIMIT_GROWTH = 4  # features of pictures grow about fivefold from a level to the one below
+
+
+@dataclass(frozen=True)
+class DRCNetConfig(NetworkConfig):
+    """Everything that decides the network's shape and arithmetic; defaults are the paper's.
+
+    `width`: channels of the first level, doubled at each of `depth` levels. `threshold` splits the
+    response map, `delta` regularises SimAM. `filter_levels` lists the levels (0 is full
+    resolution) whose spatial branch has the adaptive normalisation; None means all. The last
+    three switch the branches of section 3.2 off for ablations: the filter branches that are left
+    are multiplied, the identity is added.
+    """
+
+    width: int = 64
+    depth: int = 4
+    threshold: float = 0.75
+    delta: float = 1e-6
+    filter_levels: tuple[int, ...] | None = None
+    spatial_filter: bool = True
+    energy_attention: bool = True
+    identity_branch: bool = True
+    feature_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
+        # Out of range, the depth ends here: as many levels would have to be listed.
+        depth = self.depth if 1 <= self.depth <= MAX_DEPTH else 0
+        levels = range(depth) if self.filter_levels is None else self.filter_levels
+        object.__setattr__(self, "filter_levels", tuple(sorted(set(levels))))
+        problems = {
+            f"width {shorten(self.width)} is not an even number in 2..{MAX_WIDTH}": self.width % 2
+            or not 2 <= self.width <= MAX_WIDTH,
+            f"depth {shorten(self.depth)} is not in 1..{MAX_DEPTH}": not depth,
+            f"threshold {shorten(self.threshold)} is not in 0..1": not 0 <= self.threshold <= 1,
+            # Only float32 and larger numbers take part in the arithmetic.
+            f"delta {shorten(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
+            f"filter_levels {shorten(self.filter_levels)} names a level outside "
+            f"0..{depth - 1}": any(not 0 <= level < depth for level in self.filter_levels or ()),
+            f"feature_limit {shorten(self.feature_limit)} is not in 1..1e6": self.feature_limit
+            is not None
+            and not 1 <= self.feature_limit <= 1e6,
+            "spatial_filter, energy_attention and identity_branch are all off": not (
+                self.spatial_filter or self.energy_attention or self.identity_branch
+            ),
+        }
+        for problem, present in problems.items():
+            if present:
+                raise CheckpointFormatError(f"Impossible network configuration: {problem}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON: what from_dict takes."""
+        values = super().to_dict()
+        if self.feature_limit is None:  # which versions that know of none can read, too
+            del values["feature_limit"]
+        return values
+
+    def limit_at(self, level: int) -> float | None:
+        """Return how large the features of a level may be, if that is limited."""
+        return None if self.feature_limit is None else self.feature_limit * LIMIT_GROWTH**level
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this; `DRCNet.forward` pads to it."""
+        return 2 ** (self.depth - 1)
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of the first level."""
+        return self.width
+
+    @property
+    def summary(self) -> str:
+        """Width and depth."""
+        return f"width {self.width}, depth {self.depth}"
+
+
+def _load_type() -> "type[DRCNet]":
+    from drcnet_cli.networks.drcnet.network import DRCNet
+
+    return DRCNet
+
+
+def _fast_cpu(network: "DRCNet", dtype: "torch.dtype") -> "Callable[[Tensor], Tensor]":
+    from drcnet_cli.networks.drcnet.cpu import FastDRCNet
+
+    return FastDRCNet(network, dtype)
+
+
+def _write_onnx(writer: "GraphWriter", network: "DRCNet", source: str, result: str) -> None:
+    from drcnet_cli.networks.drcnet.onnx import DRCNetGraph
+
+    DRCNetGraph(writer).network(network, source, result)
+
+
+def _decision_margins(network: "DRCNet") -> AbstractContextManager[list[float]]:
+    from drcnet_cli.networks.drcnet.blocks import response_distances
+
+    return response_distances(network)
+
+
+def _grow(network: "DRCNet", width: int, seed: int) -> "DRCNet":
+    from drcnet_cli.networks.drcnet.grow import grow
+
+    return grow(network, width, seed)
+
+
+def _convert(
+    state: "Mapping[str, Tensor]",
+    **options: Any,  # noqa: ANN401 - as convert_state has them
+) -> "tuple[DRCNetConfig, dict[str, Tensor]]":
+    from drcnet_cli.networks.drcnet.released import convert_state
+
+    return convert_state(state, **options)
+
+
+DRCNET = Architecture(
+    name="drcnet",
+    title="DRCNet",
+    config_type=DRCNetConfig,
+    load_type=_load_type,
+    begin_training=lambda network: network.begin_at_input(),
+    grow=_grow,
+    fast_cpu=_fast_cpu,
+    write_onnx=_write_onnx,
+    decision_margins=_decision_margins,
+    convert=_convert,
+)

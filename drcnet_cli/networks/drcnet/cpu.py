@@ -1,9 +1,9 @@
-"""DRCNet for inference on a CPU: the arithmetic of `drcnet.py` in fewer passes over memory.
+"""DRCNet for inference on a CPU: the arithmetic of `network.py` in fewer passes over memory.
 
 `FastDRCNet(network, dtype)` is a copy of a network in one number type, so nothing is converted
 between operations; it cannot be trained, and a state dict belongs to `DRCNet` only. Activations
-and sums are parts of the convolutions before them (`packed.py`), statistics are matrix products
-(`fast_norm.py`), results are written over what is no longer needed.
+and sums are parts of the convolutions before them (`PackedConv`), statistics are matrix products
+(`cpu_norm.py`), results are written over what is no longer needed.
 """
 
 from functools import reduce
@@ -12,18 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from drcnet_cli.networks.drcnet.blocks import SAM, SLOPE, DFRBlock, ResBlock
 from drcnet_cli.networks.drcnet.cpu_norm import FastAdaptiveNorm, simam_weight
-from drcnet_cli.networks.drcnet.network import (
-    SAM,
-    SLOPE,
-    Decoder,
-    DFRBlock,
-    DRCNet,
-    Encoder,
-    ResBlock,
-)
-from drcnet_cli.networks.layers import pad_to_multiple
-from drcnet_cli.networks.packed import PackedConv
+from drcnet_cli.networks.drcnet.network import Decoder, DRCNet, Encoder
+from drcnet_cli.networks.layers import PackedConv, pad_to_multiple
 
 Fused = list[tuple[Tensor, Tensor]]
 
@@ -48,7 +40,7 @@ class FastDRCNet:
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
-        """Give the second stage's image, not clipped."""
+        """Return the second stage's image, not clipped."""
         height, width = x.shape[2:]
         padded = pad_to_multiple(x, self.multiple)
         image = padded.to(self.dtype).contiguous(memory_format=torch.channels_last)
@@ -136,7 +128,7 @@ class FastResBlock:
     def __call__(self, up: Tensor, skip: Tensor) -> Tensor:
         """N x C x H x W twice -> N x C x H x W."""
         y = F.leaky_relu_(self.conv1[1].add_to(self.conv1[0](up), skip), SLOPE)
-        y = self.conv2.leaky(y)
+        y = self.conv2.leaky(y, SLOPE)
         for identity, half in zip(self.identity, (up, skip), strict=True):
             y = identity.add_to(y, half)
         return y
@@ -150,7 +142,7 @@ class FastSAM:
         self.features, self.gate = PackedConv(sam.features, dtype), PackedConv(sam.gate, dtype)
 
     def __call__(self, features: Tensor, x: Tensor) -> Tensor:
-        """Give the gated features."""
+        """Return the gated features."""
         gate = self.gate.sigmoid(self.to_image(features).add_(x))
         return self.features(features).mul_(gate).add_(features)
 
@@ -169,7 +161,7 @@ class FastDFRBlock:
             packed.get("fuse_decoder"),
         )
         self.norm = FastAdaptiveNorm(block.norm, dtype) if block.norm is not None else None
-        self.delta = block.simam.delta
+        self.delta, self.limit = block.simam.delta, block.limit
 
     def __call__(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
@@ -188,14 +180,14 @@ class FastDFRBlock:
         if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
             out = self.fuse_encoder.add_to(out, fused[0])
             out = self.fuse_decoder.add_to(out, fused[1])
-        return out
+        return out if self.limit is None else out.clamp_(-self.limit, self.limit)
 
     def _spatial_filter(self, spatial: PackedConv, x: Tensor) -> Tensor:
         if self.norm is None:
-            return spatial.leaky(x)
+            return spatial.leaky(x, SLOPE)
         return F.leaky_relu_(self.norm(spatial(x)), SLOPE)
 
 
 def convolutions(modules: nn.ModuleList) -> list[nn.Conv2d]:
-    """Give a list's modules as what they are."""
+    """Return a list's modules, typed as the convolutions that they are."""
     return [module for module in modules if isinstance(module, nn.Conv2d)]

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from drcnet_cli.networks.layers import NORM_EPS, AdaptiveNorm
-from drcnet_cli.networks.packed import PackedConv
+from drcnet_cli.networks.drcnet.blocks import NORM_EPS, AdaptiveNorm
+from drcnet_cli.networks.layers import PackedConv
 
 SMALL_MAP = 1024  # pixels, below which torch's channels-last normalisation changes its ways
 BLOCK = 4  # pixels of a side: a 7x7 window then spans three blocks
 
 
 def simam_weight(y: Tensor, delta: float) -> Tensor:
-    """Give SimAM's sigmoid (paper eq. 8 and 9), with (y - mean)^2 / 4 (variance + delta) in it.
+    """Return SimAM's sigmoid (paper eq. 8 and 9), with (y - mean)^2 / 4 (variance + delta) in it.
 
     That fraction is the square of an instance normalisation times a constant. Its variance counts
     all pixels where the paper's leaves one out, so delta is scaled alike.
@@ -69,7 +69,7 @@ class FastAdaptiveNorm:
         return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def _maps(self, lines: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the mask (0 or 1), 1 + gamma and beta, each N x HW, from NH x W x C."""
+        """Compute the mask (0 or 1), 1 + gamma and beta, each N x HW, from NH x W x C."""
         width, channels = lines.shape[1:]
         height = lines.shape[0] // batch
         planes = lines[..., : channels // 2].mT.contiguous()  # a comparison of planes is quick
@@ -89,7 +89,7 @@ class FastAdaptiveNorm:
     def _centre(self, rows: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Subtract each region's mean, nearly, from the first half of rows (N x HW x C), in place.
 
-        Gives the scale and shift of what is left, each N x 4 x C: for the region, its complement,
+        Returns the scale and shift of what is left, each N x 4 x C: for the region, its complement,
         beta and a constant. See `RegionNorm` for the formula.
         """
         batch, pixels, channels = rows.shape

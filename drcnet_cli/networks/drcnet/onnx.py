@@ -1,4 +1,4 @@
-"""DRCNet in ONNX operators: the arithmetic of `model/drcnet.py` and `model/layers.py`.
+"""DRCNet in ONNX operators: the arithmetic of `network.py` and `blocks.py`.
 
 Written out node by node instead of traced: that takes a tenth of a second where torch's exporter
 takes a minute, needs no compiler of graphs, is the same with every torch, and runs in half the time
@@ -10,17 +10,17 @@ from functools import reduce
 from onnx import TensorProto
 from torch import nn
 
-from drcnet_cli.networks.drcnet.network import (
+from drcnet_cli.networks.drcnet.blocks import (
+    NORM_EPS,
     SAM,
     SLOPE,
-    Decoder,
+    AdaptiveNorm,
     DFRBlock,
-    DRCNet,
-    Encoder,
+    RegionNorm,
     ResBlock,
 )
+from drcnet_cli.networks.drcnet.network import Decoder, DRCNet, Encoder
 from drcnet_cli.networks.graph import GraphWriter
-from drcnet_cli.networks.layers import NORM_EPS, AdaptiveNorm, RegionNorm
 
 PLANE = (2, 3)  # the axes of height and width
 Fused = list[tuple[str, str]]
@@ -116,7 +116,10 @@ class DRCNetGraph:
         if fused is not None and block.fuse_encoder is not None and block.fuse_decoder is not None:
             terms.append(to.conv(f"{name}.fuse_encoder", block.fuse_encoder, fused[0]))
             terms.append(to.conv(f"{name}.fuse_decoder", block.fuse_decoder, fused[1]))
-        return self._chain("Add", terms)
+        out = self._chain("Add", terms)
+        if block.limit is None:
+            return out
+        return to.node("Clip", out, to.constant(-block.limit), to.constant(block.limit))
 
     def simam_weight(self, y: str, delta: float, pixels: str) -> str:
         """Add `SimAM`'s sigmoid; its variance leaves one pixel out of the count."""

@@ -1,30 +1,23 @@
-"""Convert the released code's checkpoints (PyTorch pickles) to this package's safetensors.
+"""State dicts of the released DRCNet code, with our names.
 
-Accepted: a state dict of the released DRCNet, bare or under `params`, `params_ema` (BasicSR) or
-`state_dict`, with or without `module.` prefixes. Width and depth are read from it; what it does not
-hold (threshold, delta, the levels with the spatial filter) is the caller's to say.
+Width and depth are read from them; what they do not hold (threshold, delta, the levels with the
+spatial filter) is the caller's to say.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, UsageError, brief
-from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.tasks import TASKS
+from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.text import shorten
 
 RELEASED_THRESHOLD = 0.8
 RELEASED_DELTA = 1e-4
 RELEASED_FILTER_LEVELS = (0, 4)  # first and last, as `hin_position_left` and `hin_position_right`
-
-# In the order in which they are looked for: an averaged (EMA) model is the better one.
-_CONTAINERS = ("params_ema", "params", "state_dict")
 
 # Released names -> ours. Decoder and skip lists run deepest level first in both.
 _RENAMES = (
@@ -51,18 +44,8 @@ _RENAMES = (
 )  # fmt: skip
 
 
-def read_released(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a released-format file, without running any code it may hold.
-
-    Raises CheckpointFormatError for anything but a dictionary of tensors.
-    """
-    advice = "Give a checkpoint of the released DRCNet code: a .pth file with a state dict."
-    tensors = read_state_dict(path, _CONTAINERS, advice)
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
-
-
 def sniff_size(released: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Give (width, depth) of a released state dict; raise CheckpointFormatError if it is none."""
+    """Read (width, depth) of a released state dict; raise CheckpointFormatError if it is none."""
     levels = {
         int(match[1]) for name in released if (match := re.match(r"down_path_1\.(\d{1,3})\.", name))
     }
@@ -110,68 +93,11 @@ def convert_state(
                 )
             state[ours] = value
         elif not _is_unused_norm(name, config):
-            raise CheckpointFormatError(f"Tensor {brief(name)} is not part of DRCNet.")
+            raise CheckpointFormatError(f"Tensor {shorten(name)} is not part of DRCNet.")
     missing = sorted(set(expected) - set(state))
     if missing:
         raise CheckpointFormatError(f"The state dict lacks {missing[0]} ({len(missing)} missing).")
     return config, state
-
-
-def convert_file(
-    source: Path,
-    destination: Path,
-    *,
-    threshold: float = RELEASED_THRESHOLD,
-    delta: float = RELEASED_DELTA,
-    filter_levels: tuple[int, int] = RELEASED_FILTER_LEVELS,
-    name: str = "",
-    task: str | None = None,
-    training_patch: int | None = None,
-    provenance: Mapping[str, str] | None = None,
-    half: bool = True,
-    overwrite: bool = False,
-) -> CheckpointInfo:
-    """Convert a released-format file; the result records its source's name and sha256.
-
-    `provenance` adds facts of the caller's (licence, training data). `half` stores
-    float16. Raises CheckpointFormatError for a bad source, UsageError if the destination is there
-    already and `overwrite` is not set, is not named .safetensors, or cannot be written.
-    """
-    if destination.suffix != ".safetensors":
-        raise UsageError(
-            f"The output {destination} is not named .safetensors.",
-            f"Use {destination.with_suffix('.safetensors')}",
-        )
-    if destination.exists() and not overwrite:
-        raise UsageError(f"{destination} exists already.", "Use --overwrite to replace it")
-    if task is not None and task not in TASKS:
-        raise UsageError(f"Unknown task {task!r}.", f"Use one of {', '.join(TASKS)}")
-    released = read_released(source)
-    try:
-        config, state = convert_state(
-            released, threshold=threshold, delta=delta, filter_levels=filter_levels
-        )
-    except CheckpointFormatError as error:
-        raise CheckpointFormatError(f"{source}: {error.message}", error.hint) from error
-    facts = {
-        **(provenance or {}),
-        "converted_from": source.name,
-        "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-    }
-    info = CheckpointInfo(
-        config=config,
-        name=name or destination.stem,
-        task=task,
-        training_patch=training_patch,
-        provenance=facts,
-    )
-    try:
-        save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
-    except OSError as error:
-        raise UsageError(
-            f"{destination} cannot be written: {error.strerror}.", "Give another output"
-        ) from error
-    return info
 
 
 def _rename(name: str) -> str:

@@ -13,13 +13,14 @@ from model_helpers import network
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from drcnet_cli.networks import packed
+from drcnet_cli.networks import layers
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.networks.convert import read_released
+from drcnet_cli.networks.drcnet.blocks import AdaptiveNorm, SimAM
 from drcnet_cli.networks.drcnet.cpu import FastDRCNet
 from drcnet_cli.networks.drcnet.cpu_norm import FastAdaptiveNorm, block_kernel, simam_weight
 from drcnet_cli.networks.drcnet.network import DRCNet
-from drcnet_cli.networks.drcnet.released import convert_state, read_released
-from drcnet_cli.networks.layers import AdaptiveNorm, SimAM
+from drcnet_cli.networks.drcnet.released import convert_state
 from drcnet_cli.restore.restorer import Restorer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -105,7 +106,7 @@ def test_bfloat16_of_each_bundled_checkpoint(path):
 def test_plain_operations_give_the_same(monkeypatch):
     net, x = network(), photographs(1, 32, 48)
     fused = FastDRCNet(net, torch.float32)(x)
-    monkeypatch.setattr(packed, "fuses", lambda dtype: False)
+    monkeypatch.setattr(layers, "fuses", lambda dtype: False)
     torch.testing.assert_close(FastDRCNet(net, torch.float32)(x), fused, atol=1e-6, rtol=0)
 
 
@@ -113,7 +114,7 @@ def test_fused_convolutions_are_found_here():
     # Where oneDNN is part of torch, a change of its private operations must not go unnoticed.
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
-    assert packed.fuses(torch.float32)
+    assert layers.fuses(torch.float32)
 
 
 def test_batch_mates_do_not_change_an_image():

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from drcnet_cli.errors import CheckpointFormatError
-from drcnet_cli.networks.drcnet.network import DRCNet, DRCNetConfig
-from drcnet_cli.networks.drcnet.released import convert_state, read_released
-from drcnet_cli.networks.layers import AdaptiveNorm, RegionNorm, SimAM
+from drcnet_cli.networks.convert import read_released
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.blocks import AdaptiveNorm, RegionNorm, SimAM
+from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.networks.drcnet.released import convert_state
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

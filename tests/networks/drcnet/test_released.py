@@ -11,12 +11,8 @@ from typer.testing import CliRunner
 from drcnet_cli.cli.convert import convert
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint, read_info
-from drcnet_cli.networks.drcnet.released import (
-    convert_file,
-    convert_state,
-    read_released,
-    sniff_size,
-)
+from drcnet_cli.networks.convert import convert_file, read_released
+from drcnet_cli.networks.drcnet.released import convert_state, sniff_size
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "drcnet_wf8_depth4_sf2-3.pth"
 

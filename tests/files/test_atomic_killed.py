@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import environment
 
-from drcnet_cli.files import leftovers
+from drcnet_cli.files import atomic
 from drcnet_cli.files.atomic import atomic_write, temporary_sibling
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
@@ -27,7 +27,7 @@ with atomic_write(Path(sys.argv[1])) as temporary:
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch):
     """Let each test look through its folders for the first time."""
-    monkeypatch.setattr(leftovers, "_swept", set())
+    monkeypatch.setattr(atomic, "_looked_through", set())
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_names_that_are_no_text_and_folders_are_survived(tmp_path):
 
 def test_each_folder_is_looked_through_once(tmp_path, monkeypatch):
     looked = []
-    remove = leftovers._remove_leftovers
-    monkeypatch.setattr(leftovers, "_remove_leftovers", lambda fd: (looked.append(fd), remove(fd)))
+    remove = atomic._remove_abandoned
+    monkeypatch.setattr(atomic, "_remove_abandoned", lambda fd: (looked.append(fd), remove(fd)))
     for name in ("a/1", "a/2", "b/1", "a/3"):
         write(tmp_path / name)
     assert len(looked) == 2
@@ -139,7 +139,7 @@ def test_somebody_who_holds_the_folder_for_ever_stops_nothing(tmp_path, monkeypa
     import fcntl
     import os
 
-    monkeypatch.setattr(leftovers, "_PAUSE", 0.001)
+    monkeypatch.setattr(atomic, "_PAUSE", 0.001)
     holder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)

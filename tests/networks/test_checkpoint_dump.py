@@ -1,15 +1,17 @@
 """Tensors in a file: refusals are OSErrors, and the format is safetensors' own."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.networks.drcnet import released as convert
-from drcnet_cli.networks.tensors import dump_tensors
+from drcnet_cli.networks import convert
+from drcnet_cli.networks.checkpoint import dump_tensors
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "drcnet_wf8_depth4_sf2-3.pth"
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.zeros(3, dtype=torch.float16)}
 
 
@@ -28,8 +30,6 @@ def test_a_full_disk_is_an_os_error(tmp_path):
 
 
 def test_a_conversion_onto_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
-    from test_convert import GOLDEN
-
     def full(path, _tensors, _metadata):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")

@@ -1,0 +1,94 @@
+"""What decides the shape and the arithmetic of an AirNet; it travels in the checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from drcnet_cli.errors import CheckpointFormatError, brief
+
+MAX_CHANNELS = 512
+MAX_COUNT = 16  # of groups, and of blocks in a group
+SHRINKS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class AirNetConfig:
+    """Everything that decides the network's shape and arithmetic; defaults are the paper's.
+
+    `features`: channels of the restorer's maps. `groups` (DGG) of `blocks` (DGB) each.
+    `encoder_widths`: channels of the encoder's three blocks; the first block's map guides the
+    restorer, the last's mean is the embedding. `deformable` and `modulation` switch the two halves
+    of a module off (table 7, "w.o. DCN" and "w.o. SFT").
+
+    The last two are not of the paper. `shrink`: both networks work on pixels of `shrink` x `shrink`
+    of the picture's, 3 * shrink**2 channels, for a fraction of the time. `input_skip` adds the
+    picture to the result, so that a network learns what is wrong with it alone.
+    """
+
+    features: int = 64
+    groups: int = 5
+    blocks: int = 5
+    encoder_widths: tuple[int, int, int] = (64, 128, 256)
+    deformable: bool = True
+    modulation: bool = True
+    shrink: int = 1
+    input_skip: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
+        widths = self.encoder_widths
+        problems = {
+            f"features {brief(self.features)} is not in 1..{MAX_CHANNELS}": not (
+                1 <= self.features <= MAX_CHANNELS
+            ),
+            f"groups {brief(self.groups)} is not in 1..{MAX_COUNT}": not (
+                1 <= self.groups <= MAX_COUNT
+            ),
+            f"blocks {brief(self.blocks)} is not in 1..{MAX_COUNT}": not (
+                1 <= self.blocks <= MAX_COUNT
+            ),
+            f"encoder_widths {brief(widths)} are not three numbers in 1..{MAX_CHANNELS}": (
+                len(widths) != 3 or not all(1 <= width <= MAX_CHANNELS for width in widths)
+            ),
+            f"shrink {brief(self.shrink)} is not one of {SHRINKS}": self.shrink not in SHRINKS,
+            "deformable and modulation are both off": not (self.deformable or self.modulation),
+        }
+        for problem, present in problems.items():
+            if present:
+                raise CheckpointFormatError(f"Impossible network configuration: {problem}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "AirNetConfig":
+        """Build from JSON values; raise CheckpointFormatError for unknown or mistyped fields."""
+        usual = asdict(cls())
+        unknown = sorted(set(values) - set(usual))
+        if unknown:
+            raise CheckpointFormatError(
+                f"Unknown field in the network configuration: {brief(unknown)}.",
+                "The file may come from a newer version: pip install --upgrade drcnet",
+            )
+        checked = {}
+        for name, value in values.items():
+            if isinstance(value, list):
+                value = tuple(value)
+            parts = value if isinstance(value, tuple) else ()
+            if type(value) is not type(usual[name]) or any(type(part) is not int for part in parts):
+                raise CheckpointFormatError(
+                    f"Network configuration: {name} cannot be {brief(value)}."
+                )
+            checked[name] = value
+        return cls(**checked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON: what from_dict takes."""
+        return {**asdict(self), "encoder_widths": list(self.encoder_widths)}
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this; `AirNet.forward` pads to it."""
+        return self.shrink
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of a full-resolution map, which the memory that a pixel takes goes by."""
+        return -(-(self.features + self.encoder_widths[0]) // self.shrink**2)

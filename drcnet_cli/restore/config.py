@@ -1,0 +1,113 @@
+"""What decides a restoration: asked for once, handed down, and sent to other processes as it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from drcnet_cli.device import choose_device, choose_devices, choose_dtype
+from drcnet_cli.engines import TORCH, Engine, check_backend, make_engine
+from drcnet_cli.errors import UsageError
+from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.tiling import TileOptions
+from drcnet_cli.weights.fetch import resolve
+
+
+@dataclass(frozen=True)
+class RestoreConfig:
+    """Everything that decides a restoration, as it was asked for: nothing is loaded yet.
+
+    `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
+    checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
+    be made for; None: anything. The others are the options of `drcnet restore` of these names.
+    """
+
+    checkpoint: str | Path = ""
+    task: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    backend: str = TORCH
+    tiling: TileOptions = TileOptions()
+    ensemble: bool = False
+    hub_repo: str | None = None
+    offline: bool = False
+
+    def devices(self) -> list[str]:
+        """List what `device` names: several for `cuda:all` and `cuda:0,cuda:2`.
+
+        Raises DeviceError for a device that is not there, UsageError where there may be only one.
+        """
+        devices = choose_devices(self.device)
+        if len(devices) > 1 and self.backend != TORCH:
+            raise UsageError(
+                f"Several devices are for torch, not for the backend {self.backend}.",
+                "Leave out --backend or --device",
+            )
+        return devices
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network in eval mode on its device, with its checkpoint's description.
+
+    The weights are float32; `dtype` is the type to compute in, and `auto` is settled by the first
+    tile. `backend` is what computes.
+    """
+
+    network: nn.Module
+    info: CheckpointInfo
+    device: torch.device
+    dtype: str = "auto"
+    backend: str = TORCH
+
+    def restorer(
+        self,
+        tiling: TileOptions | None = None,
+        ensemble: bool = False,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> Restorer:
+        """Make a restorer; `notify` gets each change of plan, once.
+
+        Raises UsageError for a tiling that cannot be used.
+        """
+        return Restorer(
+            self.network,
+            self.info,
+            device=self.device,
+            dtype=choose_dtype(self.dtype, self.device),
+            check_dtype=self.dtype == "auto",
+            tiling=tiling,
+            ensemble=ensemble,
+            engine=self._engine(),
+            notify=notify,
+        )
+
+    def _engine(self) -> Engine | None:
+        return None if self.backend == TORCH else make_engine(self.backend, self.network, self.info)
+
+
+def open_model(config: RestoreConfig) -> LoadedModel:
+    """Load the network that a configuration names, on its device.
+
+    Raises WeightsError if the checkpoint is not to be had, DeviceError for an unknown device or one
+    that the backend lacks, UsageError for a backend that is not installed and for a checkpoint made
+    for another task.
+    """
+    # Checked first: a wrong name should cost no download, nor wait for the first image.
+    device, dtype = check_backend(config.backend, config.device, config.dtype)
+    place = choose_device(device)
+    choose_dtype(dtype, place)
+    found = resolve(config.checkpoint, hub_repo=config.hub_repo, offline=config.offline)
+    network, info = load_checkpoint(found.path)
+    info.check_task(config.task)
+    return LoadedModel(network.to(place), info, place, dtype, config.backend)
+
+
+def open_restorer(
+    config: RestoreConfig, notify: Callable[[str], None] = lambda _: None
+) -> Restorer:
+    """Load what a configuration names and make its restorer; raises what `open_model` does."""
+    return open_model(config).restorer(config.tiling, config.ensemble, notify)
