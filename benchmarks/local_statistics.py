@@ -138,7 +138,7 @@ def main() -> None:
         ("whole, local normalisation", False, True),
         ("whole, both local", True, True),
     ):
-        network, scale = load_model(model, dtype="float32"), Scale(args.window)
+        network, scale = load_model(model, dtype="float32").network, Scale(args.window)
         localise(network, scale, attention=attention, norm=norm)
         scores = [score(restore_whole(network, scale, d), c) for d, c in samples]
         print(f"{name}, window {args.window}: {np.mean(scores):.3f} dB", flush=True)

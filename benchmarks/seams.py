@@ -72,8 +72,8 @@ def main() -> None:
     parser.add_argument("--overlap", type=int)
     parser.add_argument("--limit", type=int, default=50)
     args = parser.parse_args()
-    network = load_model(args.weights or args.task)
-    restorer = network.restorer(TileOptions(args.tile, args.overlap))
+    model = load_model(args.weights or args.task)
+    restorer = model.restorer(TileOptions(args.tile, args.overlap))
     paths = [p for p in sorted(args.folder.iterdir()) if p.suffix in (".jpg", ".png", ".webp")]
     paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
     sums = sum(seam_gradients(restorer, read_picture(path).pixels) for path in paths)

@@ -61,10 +61,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     args = parser.parse_args()
     samples = load_samples(args.folder, args.task, args.sigma, args.count)
-    network = load_model(args.task, dtype=args.dtype)
+    model = load_model(args.task, dtype=args.dtype)
     print("| tile | overlap | PSNR | computed / image pixels | seconds |\n|---|---|---|---|---|")
     for tile, overlap in TILINGS:
-        restorer = network.restorer(TileOptions(tile, overlap))
+        restorer = model.restorer(TileOptions(tile, overlap))
         started = time.perf_counter()
         scores, computed = [], 0
         for degraded, clean in samples:

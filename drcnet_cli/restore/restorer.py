@@ -5,6 +5,7 @@ Only tiles touch the device; pixels stay in the type they were read in, converte
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -23,6 +24,7 @@ from drcnet_cli.restore.tiling import (
     RowBlender,
     TileOptions,
     TilePlan,
+    cut_tile,
     pad_tile,
     plan_tiles,
 )
@@ -136,10 +138,7 @@ class Restorer:
             target = restored[top : top + rows.shape[1]]
             target[...] = from_unit(rows, like=target)
 
-        def read(top: int, left: int) -> np.ndarray:
-            return to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
-
-        for done in self._restore_plan(plan, read, keep):
+        for done in self._restore_plan(plan, partial(_read_tile, plan, pixels), keep):
             on_progress(done / len(plan))
         return restored
 
@@ -155,10 +154,7 @@ class Restorer:
         """
         if self._unchecked:
             plan = self.rule.plan(*pixels.shape[:2])
-            top, left = next(iter(plan))
-            tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
-            tile = pad_tile(tile, plan.tile_height, plan.tile_width)
-            for _ in self._restore_tiles(tile[None]):
+            for _ in self._restore_tiles(_read_tile(plan, pixels, *next(iter(plan)))[None]):
                 pass
 
     def _restore_plan(
@@ -171,8 +167,7 @@ class Restorer:
         blender = RowBlender(plan, emit)
         places = iter(plan)
         while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
-            tiles = [pad_tile(read(*place), plan.tile_height, plan.tile_width) for place in chunk]
-            for tile in self._restore_tiles(np.stack(tiles)):
+            for tile in self._restore_tiles(np.stack([read(*place) for place in chunk])):
                 blender.add(tile)
             yield len(chunk)
 
@@ -235,10 +230,7 @@ class Restorer:
         def keep(top: int, rows: np.ndarray) -> None:
             restored[:, top : top + rows.shape[1]] = rows
 
-        def read(top: int, left: int) -> np.ndarray:
-            return tile[:, top : top + plan.tile_height, left : left + plan.tile_width]
-
-        for _ in self._restore_plan(plan, read, keep):
+        for _ in self._restore_plan(plan, partial(cut_tile, plan, tile), keep):
             pass
         return restored
 
@@ -305,6 +297,12 @@ class Restorer:
             return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             return self.network(batch).float()
+
+
+def _read_tile(plan: TilePlan, pixels: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Cut a tile of H x W x C pixels of any type: 3 x tile_height x tile_width float32."""
+    tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
+    return pad_tile(tile, plan.tile_height, plan.tile_width)
 
 
 def are_pictures(restored: Tensor) -> Tensor:

@@ -248,7 +248,7 @@ def own_tile(info: "CheckpointInfo") -> int:
     return max(SMALLEST_TILE, round(patch / MULTIPLE) * MULTIPLE)
 
 
-def cut_tile(plan: TilePlan, top: int, left: int, image: np.ndarray) -> np.ndarray:
+def cut_tile(plan: TilePlan, image: np.ndarray, top: int, left: int) -> np.ndarray:
     """Cut C x tile_height x tile_width from C x H x W, reflected where it reaches past the image.
 
     A side of one pixel cannot be reflected and is repeated.

@@ -34,7 +34,7 @@ def blend_identity(image, plan):
 
     blender = RowBlender(plan, keep)
     for top, left in plan:
-        blender.add(cut_tile(plan, top, left, image))
+        blender.add(cut_tile(plan, image, top, left))
     return out, tops
 
 

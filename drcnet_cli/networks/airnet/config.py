@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.text import shorten
 
 MAX_CHANNELS = 512
 MAX_COUNT = 16  # of groups, and of blocks in a group
@@ -38,19 +39,19 @@ class AirNetConfig:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
         widths = self.encoder_widths
         problems = {
-            f"features {brief(self.features)} is not in 1..{MAX_CHANNELS}": not (
+            f"features {shorten(self.features)} is not in 1..{MAX_CHANNELS}": not (
                 1 <= self.features <= MAX_CHANNELS
             ),
-            f"groups {brief(self.groups)} is not in 1..{MAX_COUNT}": not (
+            f"groups {shorten(self.groups)} is not in 1..{MAX_COUNT}": not (
                 1 <= self.groups <= MAX_COUNT
             ),
-            f"blocks {brief(self.blocks)} is not in 1..{MAX_COUNT}": not (
+            f"blocks {shorten(self.blocks)} is not in 1..{MAX_COUNT}": not (
                 1 <= self.blocks <= MAX_COUNT
             ),
-            f"encoder_widths {brief(widths)} are not three numbers in 1..{MAX_CHANNELS}": (
+            f"encoder_widths {shorten(widths)} are not three numbers in 1..{MAX_CHANNELS}": (
                 len(widths) != 3 or not all(1 <= width <= MAX_CHANNELS for width in widths)
             ),
-            f"shrink {brief(self.shrink)} is not one of {SHRINKS}": self.shrink not in SHRINKS,
+            f"shrink {shorten(self.shrink)} is not one of {SHRINKS}": self.shrink not in SHRINKS,
             "deformable and modulation are both off": not (self.deformable or self.modulation),
         }
         for problem, present in problems.items():
@@ -64,7 +65,7 @@ class AirNetConfig:
         unknown = sorted(set(values) - set(usual))
         if unknown:
             raise CheckpointFormatError(
-                f"Unknown field in the network configuration: {brief(unknown)}.",
+                f"Unknown field in the network configuration: {shorten(unknown)}.",
                 "The file may come from a newer version: pip install --upgrade drcnet",
             )
         checked = {}
@@ -74,7 +75,7 @@ class AirNetConfig:
             parts = value if isinstance(value, tuple) else ()
             if type(value) is not type(usual[name]) or any(type(part) is not int for part in parts):
                 raise CheckpointFormatError(
-                    f"Network configuration: {name} cannot be {brief(value)}."
+                    f"Network configuration: {name} cannot be {shorten(value)}."
                 )
             checked[name] = value
         return cls(**checked)

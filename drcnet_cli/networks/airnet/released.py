@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from drcnet_cli.errors import CheckpointFormatError, brief
+from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.airnet.config import AirNetConfig
 from drcnet_cli.networks.airnet.network import AirNet
+from drcnet_cli.text import shorten
 
 _ENCODER = "E.E.encoder_q."
 _FIRST = f"{_ENCODER}E_pre.backbone.0.weight"
@@ -87,7 +88,7 @@ def convert_state(released: Mapping[str, Tensor]) -> tuple[AirNetConfig, dict[st
             continue
         ours = _rename(name, config)
         if ours not in expected:
-            raise CheckpointFormatError(f"Tensor {brief(name)} is not part of AirNet.")
+            raise CheckpointFormatError(f"Tensor {shorten(name)} is not part of AirNet.")
         if value.shape != expected[ours] or not value.is_floating_point():
             raise CheckpointFormatError(
                 f"Tensor {name} is of {value.dtype} and shape {tuple(value.shape)}, not of "
