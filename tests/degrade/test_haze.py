@@ -16,7 +16,7 @@ from drcnet_cli.degrade.haze import (
     draw_depth,
     scatter,
 )
-from drcnet_cli.degrade.scene import draw_scene
+from drcnet_cli.degrade.preview import draw_scene
 
 BOTH = pytest.mark.parametrize("params", [INDOOR, OUTDOOR], ids=["indoor", "outdoor"])
 

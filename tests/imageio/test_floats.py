@@ -6,9 +6,9 @@ import pytest
 from image_cases import GRAYF, RGBAF, RGBF, U8, again, read, whole
 from PIL import Image
 
-from drcnet_cli.data.cache import read_rgb8
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio import picture_from_image, picture_to_image, read_picture
+from drcnet_cli.imageio.folder import read_rgb8
 
 
 @pytest.mark.parametrize(

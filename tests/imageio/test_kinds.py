@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import typer
 from image_cases import RGB8, RGB16, RGBA8, U16, read, whole
 from PIL import Image
 
-from drcnet_cli.cli.restore_report import summarise
+from drcnet_cli.cli._restore_report import summarise
 from drcnet_cli.errors import ImageError
-from drcnet_cli.files import plan_files
+from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import is_image_name, is_unread_name, kinds, read_picture
 
 HEIC_START = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
@@ -24,6 +25,8 @@ STARTS = {
     "Photoshop": b"8BPS\0\1",
     "Radiance": b"#?RADIANCE\n",
 }
+
+plan_pictures = partial(plan_files, is_image=is_image_name, is_unread=is_unread_name)
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def folder(tmp_path):
 
 def test_pictures_that_are_not_read_are_listed_and_no_strangers(no_extras, folder):
     (folder / "IMG_4.jpg").write_bytes(b"x")
-    plan = plan_files([folder], folder / "out")
+    plan = plan_pictures([folder], folder / "out")
     assert [job.source.name for job in plan.jobs] == ["IMG_4.jpg"]
     assert [path.name for path in plan.unread] == ["IMG_1.HEIC", "IMG_2.cr2", "IMG_3.exr"]
     assert plan.passed_over.not_images == 1
@@ -100,7 +103,7 @@ def test_pictures_that_are_not_read_are_listed_and_no_strangers(no_extras, folde
 
 def test_with_their_packages_they_are_pictures_like_others(monkeypatch, folder):
     monkeypatch.setattr(kinds, "_is_installed", lambda _: True)
-    plan = plan_files([folder], folder / "out", suffix="png")
+    plan = plan_pictures([folder], folder / "out", suffix="png")
     assert [job.destination.name for job in plan.jobs] == ["IMG_1.png", "IMG_2.png"]
     assert [path.name for path in plan.unread] == ["IMG_3.exr"]
     assert is_image_name(Path("a.HEIF"))
@@ -109,7 +112,7 @@ def test_with_their_packages_they_are_pictures_like_others(monkeypatch, folder):
 
 def test_they_are_counted_listed_and_no_success_alone(no_extras, folder, capsys):
     with pytest.raises(typer.Exit) as caught:
-        summarise(plan_files([folder], folder / "out"), [], quiet=True, as_json=True)
+        summarise(plan_pictures([folder], folder / "out"), [], quiet=True, as_json=True)
     assert caught.value.exit_code == 1
     shown = capsys.readouterr()
     assert "3 pictures" in shown.err
