@@ -306,7 +306,7 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     for name, usual in _UNASKED.items():
         # Given, they are compared with the network there is, which --init may have decided.
         if now[name]:
-            before[name] = shape.get(name)
+            before[name] = shape.get(name, before.get(name))
         elif before.get(name) == usual:
             before[name] = 0
     return [

@@ -319,6 +319,24 @@ def test_convert_then_restore(drcnet, tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def test_convert_then_restore_with_airnet(drcnet, tmp_path):
+    golden = EXAMPLES.parent / "tests" / "golden" / "airnet_f16_g2_b2.pth"
+    made = drcnet("convert", golden, "net.safetensors", "--json")
+    assert made.returncode == 0, made.stderr
+    config = json.loads(made.stdout)["config"]
+    assert (config["features"], config["encoder_widths"]) == (16, [16, 32, 16])
+    save_photograph(tmp_path / "a.png")
+    result = drcnet("restore", "-w", "net.safetensors", "a.png", "b.png")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
+        assert after.size == before.size
+        assert not np.array_equal(np.asarray(before), np.asarray(after))
+    refused = drcnet("convert", golden, "other.safetensors", "--threshold", "0.5")
+    assert refused.returncode == 2
+    assert "AirNet has no --threshold" in refused.stderr
+    assert not (tmp_path / "other.safetensors").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path, drcnet, tiny_weights):
     for index in range(8):

@@ -210,6 +210,15 @@ class AirNet(nn.Module):
         self.encoder = CBDE(self.config)
         self.restorer = DGRN(self.config)
 
+    def begin_at_input(self) -> None:
+        """With `input_skip`, let the network begin by changing nothing; without, there's no such.
+
+        Fresh weights would add noise to a picture that needs little.
+        """
+        if self.config.input_skip:
+            nn.init.zeros_(self.restorer.to_image.weight)
+            nn.init.zeros_(self.restorer.to_image.bias)  # type: ignore[arg-type]
+
     def forward(
         self, x: Tensor, *, return_embedding: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
