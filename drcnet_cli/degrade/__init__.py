@@ -31,9 +31,21 @@ class Degradation(Protocol):
 
 
 def _gaussian(sigma: float) -> Degradation:
-    params = GaussianParams((sigma, sigma))
+    """Make the kind of one level of noise, clipped as a stored picture is."""
+    params = GaussianParams((sigma, sigma), clip_share=1.0)
     return lambda image, rng, streaks=(): add_gaussian_noise(image, rng, params)
 
+
+def _one_of(mix: str) -> Degradation:
+    """Make the kind that is any of a mix's."""
+    kinds = MIXES[mix]
+    return lambda image, rng, streaks=(): degrade(
+        image, kinds[int(rng.integers(len(kinds)))], rng, streaks
+    )
+
+
+# Several kinds under one name, to be trained on in turn: AirNet's section 4.1.
+MIXES = {"airnet5": ("gaussian-15", "gaussian-25", "gaussian-50", "rain", "haze")}
 
 DEGRADATIONS: dict[str, Degradation] = {
     "noise": lambda image, rng, streaks=(): add_noise(image, rng),
@@ -49,10 +61,8 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+    "airnet5": _one_of("airnet5"),
 }
-
-# Several kinds under one name, to be trained on in turn: AirNet's section 4.1.
-MIXES = {"airnet5": ("gaussian-15", "gaussian-25", "gaussian-50", "rain", "haze")}
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a
 # blur, and of a demosaicing or a JPEG block. To be cut off; kinds that are not here have none.

@@ -84,7 +84,7 @@ def test_values_arrive_typed():
 WRONG = [
     ("name", "No Capitals"),
     ("name", "slash/name"),
-    ("task", "dehaze"),
+    ("task", "defrost"),
     ("file", "../outside.safetensors"),
     ("file", "/etc/outside.safetensors"),
     ("file", "folder\\outside.safetensors"),
@@ -301,8 +301,8 @@ def test_task_without_checkpoint_says_how_to_give_one():
     with pytest.raises(WeightsError, match=r"deblur is bundled") as caught:
         manifest.default_for("deblur")
     assert "--weights FILE" in caught.value.hint
-    with pytest.raises(UsageError, match="no task 'dehaze'"):
-        manifest.default_for("dehaze")
+    with pytest.raises(UsageError, match="no task 'defrost'"):
+        manifest.default_for("defrost")
 
 
 def test_packaged_manifest_goes_before_the_source_tree(tmp_path, monkeypatch):
