@@ -176,7 +176,7 @@ def _checkpoint(value: object, where: str) -> Checkpoint:
 def _config(value: object, where: str) -> dict[str, Any]:
     """Return a network's configuration; without a feature_limit there is none."""
     optional = isinstance(value, dict) and "feature_limit" in value
-    rules = _CONFIG | ({"feature_limit": _NUMBER} if optional else {})
+    rules = _CONFIG | ({"feature_limit": _LIMIT} if optional else {})
     return _fields(value, rules, where)
 
 
@@ -275,6 +275,13 @@ _CHECKPOINT = {
     "bundled": _FLAG,
     "hub": _ANYTHING,
 }
+_LIMIT = _Rule(
+    "a number or a list of whole numbers",
+    lambda value: (
+        _NUMBER.accepts(value)
+        or (isinstance(value, list) and all(_is_whole(item) and item >= 1 for item in value))
+    ),
+)
 # Types only: which combinations make a network is the network's own knowledge.
 _CONFIG = {
     "width": _whole(2),
