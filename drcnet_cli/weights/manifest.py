@@ -17,6 +17,7 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.text import is_control, shorten
 
 SCHEMA_VERSION = 1
+FAST, BEST = EFFORTS = ("fast", "best")
 
 # A wheel carries the manifest inside the package; a source tree has it at its top level.
 PACKAGED_MANIFEST = Path(__file__).parent / "weights.json"
@@ -51,7 +52,7 @@ class Checkpoint:
 
     `config` holds the fields of DRCNetConfig as JSON values; `training_patch` is in pixels and is
     the default tile; `default` marks the checkpoint that its task's name stands for; `bundled`
-    ones lie inside the package.
+    ones lie inside the package. `effort` is one of `EFFORTS`: what --effort asks for.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Checkpoint:
     scores: tuple[Score, ...]
     bundled: bool
     hub: HubSource | None
+    effort: str = FAST
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,24 @@ class Manifest:
             f"No checkpoint for {task} is bundled with this version yet.",
             f"Give one with --weights FILE, for example: drcnet restore --task {task} "
             "--weights FILE.safetensors in/ out/",
+        )
+
+    def with_effort(self, task: str, effort: str) -> Checkpoint:
+        """Return the checkpoint of a task that takes this effort, its default where that does.
+
+        Raises UsageError for an unknown task or effort, WeightsError for a task without one.
+        """
+        if effort not in EFFORTS:
+            raise UsageError(
+                f"There is no effort {effort!r}.", f"Use --effort {' or '.join(EFFORTS)}"
+            )
+        default = self.default_for(task)
+        for checkpoint in (default, *self.checkpoints):
+            if checkpoint.task == task and checkpoint.effort == effort:
+                return checkpoint
+        raise WeightsError(
+            f"There is no {effort} checkpoint for {task} besides {default.name}.",
+            "Leave out --effort",
         )
 
     def by_sha256(self, sha256: str) -> Checkpoint | None:
@@ -157,7 +177,7 @@ def parse_manifest(document: object, path: Path) -> Manifest:
 def _checkpoint(value: object, where: str) -> Checkpoint:
     if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
         where = f"{where} ({value['name']})"
-    fields = _fields(value, _CHECKPOINT, where)
+    fields = _with_optional(value, _CHECKPOINT, {"effort": _EFFORT}, where)
     scores = [
         _fields(item, _SCORE, f"{where}, scores, item {index + 1}")
         for index, item in enumerate(fields["scores"])
@@ -175,9 +195,15 @@ def _checkpoint(value: object, where: str) -> Checkpoint:
 
 def _config(value: object, where: str) -> dict[str, Any]:
     """Return a network's configuration; without a feature_limit there is none."""
-    optional = isinstance(value, dict) and "feature_limit" in value
-    rules = _CONFIG | ({"feature_limit": _LIMIT} if optional else {})
-    return _fields(value, rules, where)
+    return _with_optional(value, _CONFIG, {"feature_limit": _LIMIT}, where)
+
+
+def _with_optional(
+    value: object, rules: Mapping[str, "_Rule"], optional: Mapping[str, "_Rule"], where: str
+) -> dict[str, Any]:
+    """Return an object's fields: all of `rules`, and those of `optional` that it has."""
+    keys = set(value) & set(optional) if isinstance(value, dict) else set()
+    return _fields(value, {**rules, **{key: optional[key] for key in keys}}, where)
 
 
 def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
@@ -232,6 +258,9 @@ def _whole(least: int, most: int = 2**53) -> _Rule:
     )
 
 
+_EFFORT = _Rule(
+    "one of " + ", ".join(EFFORTS), lambda value: isinstance(value, str) and value in EFFORTS
+)
 _ANYTHING = _Rule("present", lambda _: True)
 _FLAG = _Rule("true or false", lambda value: isinstance(value, bool))
 _LIST = _Rule("a list", lambda value: isinstance(value, list))
