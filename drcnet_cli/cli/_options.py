@@ -7,6 +7,7 @@ import typer
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.tasks import TASKS
+from drcnet_cli.weights.manifest import FAST, load_manifest
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.tiling import TileOptions
@@ -28,6 +29,12 @@ ModelOption = Annotated[
 WeightsOption = Annotated[
     Path | None,
     typer.Option("--weights", "-w", metavar="FILE", help="A .safetensors checkpoint of your own."),
+]
+EffortOption = Annotated[
+    str,
+    typer.Option(
+        "--effort", metavar="fast|best", help="Which of the task's checkpoints: best takes longer."
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute.")
@@ -88,8 +95,14 @@ OfflineOption = Annotated[
 ]
 
 
-def choose_checkpoint(task: str | None, model: str | None, weights: Path | None) -> str | Path:
-    """Return what names the checkpoint: a file, a name or a task; raise UsageError without one."""
+def choose_checkpoint(
+    task: str | None, model: str | None, weights: Path | None, effort: str = FAST
+) -> str | Path:
+    """Return what names the checkpoint: a file, a name or a task.
+
+    Raises UsageError without one and for contradictions, WeightsError for a task that no
+    checkpoint takes this effort for.
+    """
     if task is not None and task not in TASKS:
         raise UsageError(f"Unknown task {task!r}.", f"Use --task {', '.join(TASKS)}")
     if weights is not None and model is not None:
@@ -100,7 +113,11 @@ def choose_checkpoint(task: str | None, model: str | None, weights: Path | None)
             "Nothing says what to remove.",
             "Add --task derain, --task denoise or --task deblur (or --weights FILE)",
         )
-    return chosen
+    if effort == FAST:
+        return chosen
+    if weights is not None or model is not None:
+        raise UsageError("A checkpoint that is named has its effort.", "Leave out --effort.")
+    return load_manifest().with_effort(str(task), effort).name
 
 
 def parse_tiling(tile: str, overlap: int | None, batch: str) -> "TileOptions":

@@ -32,6 +32,7 @@ def restore(
     task: options.TaskOption = None,
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
+    effort: options.EffortOption = "fast",
     format: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +95,7 @@ def restore(
 
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
-    checkpoint = options.choose_checkpoint(task, model, weights)
+    checkpoint = options.choose_checkpoint(task, model, weights, effort)
     streams = not in_place and "-" in (paths[0], paths[-1])
     if report is not None:
         check_report(report, streams, in_place)

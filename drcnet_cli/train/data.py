@@ -16,7 +16,7 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.samples import PairSource, Sample, SampleSource, middle, to_unit_chw
-from drcnet_cli.train.synthetic import SyntheticSource, degradations, held_pair
+from drcnet_cli.train.synthetic import USUAL_FIRST, SyntheticSource, degradations, held_pair
 
 T = TypeVar("T")
 
@@ -83,6 +83,8 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         crops=config.crops,
         vary=config.vary,
         unusual=config.unusual,
+        # What --init begins with knows photographs already.
+        usual_first=0 if config.init else USUAL_FIRST,
     )
     summary = {
         "kind": "clean photographs, degraded on the fly",

@@ -245,8 +245,13 @@ def _grown(network: nn.Module, info: CheckpointInfo, config: TrainConfig) -> nn.
 
 
 def _limited(shape: NetworkConfig, config: TrainConfig) -> NetworkConfig:
-    """Limit the features of a network that can be limited as far as the run says."""
+    """Limit the features of a network that can be limited as far as the run says.
+
+    Limits of a checkpoint's own, level by level, stay, unless the run says that there are none.
+    """
     if "feature_limit" not in {field.name for field in fields(shape)}:
+        return shape
+    if config.feature_limit and isinstance(getattr(shape, "feature_limit", None), tuple):
         return shape
     return replace(shape, feature_limit=config.feature_limit or None)
 

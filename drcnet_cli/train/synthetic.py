@@ -32,7 +32,7 @@ from drcnet_cli.train.variety import cut_scaled, vary_colour
 
 # The share of unusual pictures grows from none to its whole over so many samples: what photographs
 # are is to be learned first, and a run of minutes has time for little else.
-_USUAL_FIRST = 10_000
+USUAL_FIRST = 10_000
 
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
@@ -71,8 +71,8 @@ class SyntheticSource:
 
     Of several degradations, each sample in a row has the next one, so that a batch has all. With
     `vary`, their scale and colours differ from the pictures' (see `variety`). The share `unusual`
-    of them (less of the first ones) is made into what photographs are not, or left undegraded (see
-    `unusual`).
+    of them (less of the first `usual_first`) is made into what photographs are not, or left
+    undegraded (see `unusual`).
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class SyntheticSource:
         crops: int = 1,
         vary: bool = True,
         unusual: float = 0.0,
+        usual_first: int = USUAL_FIRST,
     ) -> None:
         self._cache = cache
         self._degradations = (degrade,) if callable(degrade) else tuple(degrade)
@@ -93,6 +94,7 @@ class SyntheticSource:
         self._crops = crops
         self._vary = vary
         self._unusual = unusual
+        self._usual_first = usual_first
 
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
@@ -120,7 +122,7 @@ class SyntheticSource:
         if self._vary:
             clean = vary_colour(clean, rng)
         # Nothing is drawn without a share: runs that began before there was one go on as they were.
-        share = self._unusual * min(1.0, number / _USUAL_FIRST)
+        share = self._unusual * min(1.0, number / max(1, self._usual_first))
         degrade = self._degradations[number % len(self._degradations)]
         if share and chance(rng, share):
             degrade = partial(_unusual, degrade)

@@ -19,6 +19,7 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.text import is_control, shorten
 
 SCHEMA_VERSION = 1
+FAST, BEST = EFFORTS = ("fast", "best")
 
 # A wheel carries the manifest inside the package; a source tree has it at its top level.
 PACKAGED_MANIFEST = Path(__file__).parent / "weights.json"
@@ -54,6 +55,7 @@ class Checkpoint:
     `config` holds the fields of the configuration of network `arch` as JSON values;
     `training_patch` is in pixels and is the default tile; `default` marks the checkpoint that its
     task's name stands for; `bundled` ones lie inside the package.
+    `effort` is one of `EFFORTS`: what --effort asks for.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Checkpoint:
     bundled: bool
     hub: HubSource | None
     arch: str = DEFAULT_NETWORK
+    effort: str = FAST
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,24 @@ class Manifest:
             f"No checkpoint for {task} is bundled with this version yet.",
             f"Give one with --weights FILE, for example: drcnet restore --task {task} "
             "--weights FILE.safetensors in/ out/",
+        )
+
+    def with_effort(self, task: str, effort: str) -> Checkpoint:
+        """Return the checkpoint of a task that takes this effort, its default where that does.
+
+        Raises UsageError for an unknown task or effort, WeightsError for a task without one.
+        """
+        if effort not in EFFORTS:
+            raise UsageError(
+                f"There is no effort {effort!r}.", f"Use --effort {' or '.join(EFFORTS)}"
+            )
+        default = self.default_for(task)
+        for checkpoint in (default, *self.checkpoints):
+            if checkpoint.task == task and checkpoint.effort == effort:
+                return checkpoint
+        raise WeightsError(
+            f"There is no {effort} checkpoint for {task} besides {default.name}.",
+            "Leave out --effort",
         )
 
     def by_sha256(self, sha256: str) -> Checkpoint | None:
@@ -160,8 +181,7 @@ def parse_manifest(document: object, path: Path) -> Manifest:
 def _checkpoint(value: object, where: str) -> Checkpoint:
     if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
         where = f"{where} ({value['name']})"
-    named = isinstance(value, dict) and "arch" in value
-    values = _fields(value, _CHECKPOINT | ({"arch": _ARCH} if named else {}), where)
+    values = _with_optional(value, _CHECKPOINT, {"arch": _ARCH, "effort": _EFFORT}, where)
     scores = [
         _fields(item, _SCORE, f"{where}, scores, item {index + 1}")
         for index, item in enumerate(values["scores"])
@@ -189,15 +209,30 @@ def _config(arch: str, value: object, where: str) -> dict[str, Any]:
     return _fields(value, rules, where)
 
 
+def _with_optional(
+    value: object, rules: Mapping[str, "_Rule"], optional: Mapping[str, "_Rule"], where: str
+) -> dict[str, Any]:
+    """Return an object's fields: all of `rules`, and those of `optional` that it has."""
+    keys = set(value) & set(optional) if isinstance(value, dict) else set()
+    return _fields(value, {**rules, **{key: optional[key] for key in keys}}, where)
+
+
 def _rule_of(field: "Field[Any]") -> "_Rule":
     """Return what a field of a network's configuration must be."""
-    kind = field.type
-    if isinstance(kind, UnionType):  # or None
-        kind = next(each for each in get_args(kind) if each is not NoneType)
+    kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+    rules = [_rule_for(kind, field.metadata.get("least")) for kind in kinds if kind is not NoneType]
+    return _Rule(
+        " or ".join(rule.expected for rule in rules),
+        lambda value: any(rule.accepts(value) for rule in rules),
+    )
+
+
+def _rule_for(kind: Any, least: int | None) -> "_Rule":  # noqa: ANN401 - a type, or tuple[int, ...]
+    """Return what a value of a type must be; whole numbers are at least `least` if told."""
     if get_origin(kind) is tuple:
-        return _WHOLES
+        return _wholes(least or 0)
     if kind is int:
-        return _whole(field.metadata.get("least", 1))
+        return _whole(least or 1)
     return _FLAG if kind is bool else _NUMBER
 
 
@@ -253,6 +288,20 @@ def _whole(least: int, most: int = 2**53) -> _Rule:
     )
 
 
+_EFFORT = _Rule(
+    "one of " + ", ".join(EFFORTS), lambda value: isinstance(value, str) and value in EFFORTS
+)
+
+
+def _wholes(least: int) -> _Rule:
+    return _Rule(
+        "a list of whole numbers",
+        lambda value: (
+            isinstance(value, list) and all(_is_whole(item) and item >= least for item in value)
+        ),
+    )
+
+
 _ANYTHING = _Rule("present", lambda _: True)
 _FLAG = _Rule("true or false", lambda value: isinstance(value, bool))
 _LIST = _Rule("a list", lambda value: isinstance(value, list))
@@ -262,10 +311,6 @@ _NUMBER = _Rule(
     lambda value: (
         (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
     ),
-)
-_WHOLES = _Rule(
-    "a list of whole numbers",
-    lambda value: isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value),
 )
 _NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
 _NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)

@@ -111,10 +111,10 @@ def clean(tmp_path_factory):
 
 
 def samples(
-    clean, unusual: float, first: int = 10_000, count: int = 60
+    clean, unusual: float, first: int = 10_000, count: int = 60, **options: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     cache = PictureCache(find_pictures(clean), 16)
-    source = SyntheticSource(cache, noisy, 3, margin=2, unusual=unusual)
+    source = SyntheticSource(cache, noisy, 3, margin=2, unusual=unusual, **options)
     return [source.sample(number, 16) for number in range(first, first + count)]
 
 
@@ -129,6 +129,14 @@ def test_a_share_of_the_samples_is_unusual_and_without_a_share_nothing_changes(c
 
 def test_a_run_begins_with_usual_samples(clean):
     assert not any(np.array_equal(*pair) for pair in samples(clean, 0.3, first=0))
+    assert any(np.array_equal(*pair) for pair in samples(clean, 0.3, first=0, usual_first=0))
+
+
+@pytest.mark.parametrize("init", ["", "a.safetensors"])
+def test_unless_it_begins_with_a_checkpoint(clean, tmp_path, init):
+    source = open_data(tiny(clean, tmp_path, unusual=0.9, init=init)).source
+    begun = [source.sample(number, 16) for number in range(24)]
+    assert any(np.array_equal(*pair) for pair in begun) == bool(init)
 
 
 def test_held_pictures_are_what_they_were(clean, tmp_path):

@@ -305,6 +305,46 @@ def test_task_without_checkpoint_says_how_to_give_one():
         manifest.default_for("defrost")
 
 
+def test_an_effort_finds_its_checkpoint():
+    big = entry(name="big", file="big.safetensors", sha256="b" * 64, default=False, effort="best")
+    manifest = parse_manifest(document(big, entry()), Path("w"))
+    assert manifest.with_effort("derain", "best").name == "big"
+    assert manifest.with_effort("derain", "fast").name == entry()["name"]
+    with pytest.raises(UsageError, match="no effort 'most'"):
+        manifest.with_effort("derain", "most")
+    with pytest.raises(UsageError, match="no task 'repaint'"):
+        manifest.with_effort("repaint", "best")
+    alone = parse_manifest(document(entry()), Path("w"))
+    with pytest.raises(WeightsError, match="no best checkpoint for derain") as caught:
+        alone.with_effort("derain", "best")
+    assert "--effort" in caught.value.hint
+
+
+@pytest.mark.parametrize("effort", ["most", "", None, 1, ["best"]])
+def test_unknown_efforts_are_refused(effort):
+    value = document(entry(effort=effort))
+    assert not is_schema_valid(value)
+    with pytest.raises(WeightsError, match="effort must be one of fast, best"):
+        parse_manifest(value, Path("w"))
+
+
+def limits(value):
+    return document(entry(config=entry()["config"] | {"feature_limit": value}))
+
+
+@pytest.mark.parametrize("value", [64, 64.5, [8, 128, 1024, 4096]])
+def test_limits_on_features_are_read(value):
+    assert is_schema_valid(limits(value))
+    assert parse_manifest(limits(value), Path("w")).checkpoints[0].config["feature_limit"] == value
+
+
+@pytest.mark.parametrize("value", ["64", None, [8, 0.5], [0], [True]])
+def test_limits_on_features_that_are_none_are_refused(value):
+    assert not is_schema_valid(limits(value))
+    with pytest.raises(WeightsError, match="feature_limit must be"):
+        parse_manifest(limits(value), Path("w"))
+
+
 def test_packaged_manifest_goes_before_the_source_tree(tmp_path, monkeypatch):
     packaged = tmp_path / "weights.json"
     monkeypatch.setattr(module, "PACKAGED_MANIFEST", packaged)

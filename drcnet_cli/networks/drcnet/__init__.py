@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_WIDTH = 512
 MAX_DEPTH = 6
 LIMIT_GROWTH = 4  # features of pictures grow about fivefold from a level to the one below
+MOST_LIMIT = 10**6
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class DRCNetConfig(NetworkConfig):
     response map, `delta` regularises SimAM. `filter_levels` lists the levels (0 is full
     resolution) whose spatial branch has the adaptive normalisation; None means all. The last
     three switch the branches of section 3.2 off for ablations: the filter branches that are left
-    are multiplied, the identity is added.
+    are multiplied, the identity is added. `feature_limit`, not the paper's, is how large a feature
+    may be: at the first level, and four times as much at each below; or for each level its own.
     """
 
     width: int = field(default=64, metadata={"least": 2})
@@ -40,7 +42,7 @@ class DRCNetConfig(NetworkConfig):
     spatial_filter: bool = True
     energy_attention: bool = True
     identity_branch: bool = True
-    feature_limit: float | None = None
+    feature_limit: float | tuple[int, ...] | None = field(default=None, metadata={"least": 1})
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
@@ -57,9 +59,9 @@ class DRCNetConfig(NetworkConfig):
             f"delta {shorten(self.delta)} is not in 1e-38..1e38": not 1e-38 <= self.delta <= 1e38,
             f"filter_levels {shorten(self.filter_levels)} names a level outside "
             f"0..{depth - 1}": any(not 0 <= level < depth for level in self.filter_levels or ()),
-            f"feature_limit {shorten(self.feature_limit)} is not in 1..1e6": self.feature_limit
-            is not None
-            and not 1 <= self.feature_limit <= 1e6,
+            f"feature_limit {shorten(self.feature_limit)} is neither a number in 1..{MOST_LIMIT} "
+            f"nor {depth} of them": self.feature_limit is not None
+            and not _are_limits(self.feature_limit, depth),
             "spatial_filter, energy_attention and identity_branch are all off": not (
                 self.spatial_filter or self.energy_attention or self.identity_branch
             ),
@@ -77,6 +79,8 @@ class DRCNetConfig(NetworkConfig):
 
     def limit_at(self, level: int) -> float | None:
         """Return how large the features of a level may be, if that is limited."""
+        if isinstance(self.feature_limit, tuple):
+            return self.feature_limit[level]
         return None if self.feature_limit is None else self.feature_limit * LIMIT_GROWTH**level
 
     @property
@@ -93,6 +97,11 @@ class DRCNetConfig(NetworkConfig):
     def summary(self) -> str:
         """Width and depth."""
         return f"width {self.width}, depth {self.depth}"
+
+
+def _are_limits(value: float | tuple[int, ...], depth: int) -> bool:
+    values = value if isinstance(value, tuple) else (value,) * depth
+    return len(values) == depth and all(1 <= limit <= MOST_LIMIT for limit in values)
 
 
 def _load_type() -> "type[DRCNet]":

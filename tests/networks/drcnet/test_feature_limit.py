@@ -14,7 +14,7 @@ from drcnet_cli.train.loop import train
 from drcnet_cli.weights.manifest import _config
 
 
-def limited(limit: float | None, times: float = 8.0):
+def limited(limit: float | tuple[int, ...] | None, times: float = 8.0):
     """Make a network whose blocks multiply: without a limit of 1, features pass it."""
     net = network(width=4, depth=3, feature_limit=limit)
     with torch.no_grad():
@@ -52,6 +52,12 @@ def test_no_feature_passes_its_levels_limit():
     assert any(size == limit for size, limit in found)
 
 
+def test_each_level_may_have_a_limit_of_its_own():
+    found = largest(limited((1, 30, 2)), PICTURES)
+    assert [limit for _, limit in found] == [1, 30, 2] * 2
+    assert all(size <= limit for size, limit in found)
+
+
 def test_the_fast_form_has_it_too():
     net = limited(1.0)
     with torch.inference_mode():
@@ -84,15 +90,18 @@ def test_a_lone_pixel_that_grows_from_block_to_block_is_held():
 
 def test_checkpoints_keep_it_and_those_without_say_nothing_of_it(tmp_path):
     path = tmp_path / "net.safetensors"
-    for limit in (None, 48.0):
+    for limit in (None, 48.0, (8, 128, 1024)):
         net = limited(limit)
         assert ("feature_limit" in net.config.to_dict()) == (limit is not None)
         save_checkpoint(path, net.state_dict(), CheckpointInfo(net.config))
         assert load_checkpoint(path)[1].config == net.config
-        assert _config(net.config.to_dict(), "here") == net.config.to_dict()
+        assert _config("drcnet", net.config.to_dict(), "here") == net.config.to_dict()
 
 
-@pytest.mark.parametrize("limit", [0.5, 0, -1, 1e7, float("nan"), "64", True])
+@pytest.mark.parametrize(
+    "limit",
+    [0.5, 0, -1, 1e7, float("nan"), "64", True, [], [8, 8], [8, 8, 8, 0], [8, 8, 8, 0.5]],
+)
 def test_impossible_limits_are_refused(limit):
     with pytest.raises(CheckpointFormatError, match="feature_limit"):
         DRCNetConfig.from_dict({**DRCNetConfig().to_dict(), "feature_limit": limit})
@@ -103,3 +112,15 @@ def test_training_writes_it_into_checkpoints(tmp_path, given, limit):
     clean = photographs(tmp_path / "clean")
     train(tiny(clean, tmp_path / "out", steps=1, **given))
     assert load_checkpoint(tmp_path / "out/final.safetensors")[1].config.feature_limit == limit
+
+
+def test_training_keeps_a_checkpoints_own_limits(tmp_path):
+    clean, path = photographs(tmp_path / "clean"), tmp_path / "net.safetensors"
+    net = limited((8, 128, 1024))
+    save_checkpoint(path, net.state_dict(), CheckpointInfo(net.config))
+    begun = {"steps": 1, "init": str(path), "width": 0, "depth": 0}
+    train(tiny(clean, tmp_path / "kept", **begun))
+    kept = load_checkpoint(tmp_path / "kept/final.safetensors")[1].config
+    assert kept.feature_limit == (8, 128, 1024)
+    train(tiny(clean, tmp_path / "none", **begun, feature_limit=0.0))
+    assert load_checkpoint(tmp_path / "none/final.safetensors")[1].config.feature_limit is None

@@ -1,0 +1,29 @@
+"""What options say together."""
+
+from pathlib import Path
+
+import pytest
+
+from drcnet_cli.cli._options import choose_checkpoint
+from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.weights.manifest import load_manifest
+
+
+def test_the_best_effort_takes_another_checkpoint_than_the_task_alone():
+    assert choose_checkpoint("denoise", None, None) == "denoise"
+    best = load_manifest().by_name(str(choose_checkpoint("denoise", None, None, "best")))
+    assert (best.task, best.effort, best.default) == ("denoise", "best", False)
+    with pytest.raises(WeightsError, match="no best checkpoint for deblur"):
+        choose_checkpoint("deblur", None, None, "best")
+
+
+@pytest.mark.parametrize("named", [("drcnet-s-denoise", None), (None, Path("a.safetensors"))])
+def test_an_effort_and_a_checkpoint_contradict_each_other(named):
+    assert choose_checkpoint("denoise", *named) == (named[0] or named[1])
+    with pytest.raises(UsageError, match="named"):
+        choose_checkpoint("denoise", *named, "best")
+
+
+def test_an_unknown_effort_is_refused():
+    with pytest.raises(UsageError, match="no effort 'most'"):
+        choose_checkpoint("denoise", None, None, "most")
