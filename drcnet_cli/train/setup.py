@@ -23,12 +23,13 @@ from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
     Progress,
     State,
+    check_state,
+    described_network,
     find_state,
     load_state,
     not_a_state,
     save_state,
 )
-from drcnet_cli.train.state_check import check_state, described_network
 from drcnet_cli.version import __version__
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}

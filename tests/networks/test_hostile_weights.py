@@ -22,8 +22,7 @@ from drcnet_cli.networks.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.networks.drcnet.released import sniff_size
 from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.train.state import Progress, State, load_state, save_state
-from drcnet_cli.train.state_check import check_state
+from drcnet_cli.train.state import Progress, State, check_state, load_state, save_state
 from drcnet_cli.train.vgg import load_vgg
 
 CONFIG = DRCNetConfig(width=2, depth=2)
