@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from drcnet_cli.cli._output import note, print_json, print_line, stdout_console
+from drcnet_cli.cli._output import note, print_json, print_line, print_table, stdout_console
 from drcnet_cli.cli._progress import Bar
 
 if TYPE_CHECKING:
@@ -67,16 +67,10 @@ def print_averages(evaluations: "Sequence[Evaluation]") -> None:
 
 
 def _print_table(table: "Table") -> None:
-    import rich.table
-    from rich.text import Text
-
-    shown = rich.table.Table(title=Text(table.title), title_justify="left")
-    for number, name in enumerate(table.header):
-        middle = 0 < number < len(table.header) - 1
-        shown.add_column(name, justify="right" if middle else "left")
-    for index, cells in enumerate(table.rows):
-        shown.add_row(*map(Text, cells), style="bold" if index in table.highlighted else "")
-    stdout_console().print(shown)
+    numbers = range(1, len(table.header) - 1)
+    print_table(
+        table.header, table.rows, title=table.title, numbers=numbers, bold=table.highlighted
+    )
 
 
 @dataclass(frozen=True)
