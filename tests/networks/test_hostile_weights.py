@@ -116,7 +116,7 @@ def test_whole_files_are_read_as_torch_reads_them(tmp_path, zipped, protocol):
 
 
 def recipe(numel=4, offset=0, size=(4,), stride=(1,), real=16, dtype="FloatStorage"):
-    """Give a zip with one tensor described so, and `real` bytes for it."""
+    """Return a zip with one tensor described so, and `real` bytes for it."""
     numbers = "".join(f"I{n}\n" for n in size), "".join(f"I{n}\n" for n in stride)
     program = (
         "}X\x01\0\0\0x"
