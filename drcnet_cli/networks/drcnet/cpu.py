@@ -126,7 +126,7 @@ class FastResBlock:
         self.identity = halves(block.identity, dtype)
 
     def __call__(self, up: Tensor, skip: Tensor) -> Tensor:
-        """N x C x H x W twice -> N x C x H x W."""
+        """Turn N x C x H x W, twice, into N x C x H x W."""
         y = F.leaky_relu_(self.conv1[1].add_to(self.conv1[0](up), skip), SLOPE)
         y = self.conv2.leaky(y, SLOPE)
         for identity, half in zip(self.identity, (up, skip), strict=True):
