@@ -47,7 +47,7 @@ def compare(
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.evaluation import pages
     from drcnet_cli.evaluation.compare import match_entries, record, score_entries
-    from drcnet_cli.report.html import check_page_path, write_page
+    from drcnet_cli.report.html import check_page_path
 
     paths = [path for path in (first, second, target) if path is not None]
     names = _labels(labels, paths)
@@ -59,15 +59,12 @@ def compare(
     for text in () if quiet else matches.notes():
         note(f"Note: {text}")
     with Bar(shown=not quiet and stderr_console().is_terminal) as bar:
-        progress = bar.follow("Comparing", len(matches.entries))
-        scores, failed = score_entries(matches.entries, progress)
+        scores, failed = score_entries(matches.entries, bar.follow("Comparing"))
     note_failed(failed)
     if html is not None and scores:
         left_out = [*matches.notes(), *(error.message for error in failed)]
         shown = min(pictures, len(scores))
-        blocks = pages.compared_blocks(scores, names, paths, left_out, shown=shown)
-        subtitle = pages.compared_subtitle(scores, names, bool(left_out), shown)
-        write_page(html, f"{names[0]} and {names[1]}", blocks, subtitle=subtitle)
+        pages.write_compared(html, scores, names, paths, left_out, shown=shown)
         if not quiet:
             note(f"Wrote {html}: {shown} of {len(scores)} compared pictures.")
         if open_page:

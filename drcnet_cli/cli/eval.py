@@ -119,12 +119,7 @@ def eval(  # noqa: A001 - the command's name
         offline=offline,
     )
     quiet = quiet or not processes.main
-    evaluator = Evaluator(
-        config,
-        processes=processes,
-        lpips=lpips,
-        notify=notifier(quiet),
-    )
+    evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
     with _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
