@@ -25,6 +25,7 @@ from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import dump_tensors
 from drcnet_cli.text import shorten
+from drcnet_cli.train.objective import OBJECTIVES
 from drcnet_cli.train.optim import is_matrix
 
 STATE_NAME = "state.safetensors"
@@ -162,6 +163,9 @@ def check_state(state: State, optimizer: str) -> None:
     expected = network.state_dict()
     for part in ("network", "average"):
         _check_part(state.parts.get(part, {}), expected, part)
+    if objective := state.parts.get("objective"):
+        own = OBJECTIVES[architecture.name].expected_state(network, objective)
+        _check_part(objective, own, "objective")
     parameters = list(network.parameters())
     for number, values in state.optimizer["state"].items():
         if not 0 <= number < len(parameters):

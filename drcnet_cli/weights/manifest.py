@@ -8,11 +8,13 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, get_args, get_origin
 
 from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.text import is_control, shorten
 
@@ -72,6 +74,10 @@ _NUMBER = _Rule(
         (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
     ),
 )
+_WHOLES = _Rule(
+    "a list of whole numbers",
+    lambda value: isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value),
+)
 _NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
 _NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)
 # No separator and no leading dot: a manifest can never make us write outside our folders.
@@ -79,6 +85,9 @@ _FILE = _text(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors", "a plain file name ending in .safetensors", 120
 )
 _TASK = _Rule(f"one of {', '.join(TASKS)}", lambda value: isinstance(value, str) and value in TASKS)
+_ARCH = _Rule(
+    f"one of {', '.join(NETWORKS)}", lambda value: isinstance(value, str) and value in NETWORKS
+)
 
 _MANIFEST = {
     "schema_version": _Rule(
@@ -87,27 +96,11 @@ _MANIFEST = {
     ),
     "checkpoints": _LIST,
 }
-# Types only: which combinations make a network is the network's own knowledge.
-_CONFIG = {
-    "width": _whole(2),
-    "depth": _whole(1),
-    "threshold": _NUMBER,
-    "delta": _NUMBER,
-    "filter_levels": _Rule(
-        "a list of whole numbers",
-        lambda value: (
-            isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value)
-        ),
-    ),
-    "spatial_filter": _FLAG,
-    "energy_attention": _FLAG,
-    "identity_branch": _FLAG,
-}
 
 
-def _must_be(rule: _Rule) -> Any:  # noqa: ANN401 - stands for a field of any type
-    """Declare a field with its rule."""
-    return field(metadata={"rule": rule})
+def _must_be(rule: _Rule, default: Any = MISSING) -> Any:  # noqa: ANN401 - of any type
+    """Declare a field with its rule; one that has a default may be left out."""
+    return field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True)
@@ -134,9 +127,9 @@ class HubSource:
 class Checkpoint:
     """One checkpoint as the manifest describes it.
 
-    `config` holds the fields of DRCNetConfig as JSON values; `training_patch` is in pixels and is
-    the default tile; `default` marks the checkpoint that its task's name stands for; `bundled`
-    ones lie inside the package.
+    `config` holds the fields of the configuration of network `arch` as JSON values;
+    `training_patch` is in pixels and is the default tile; `default` marks the checkpoint that its
+    task's name stands for; `bundled` ones lie inside the package.
     """
 
     name: str = _must_be(_NAME)
@@ -154,6 +147,7 @@ class Checkpoint:
     scores: tuple[Score, ...] = _must_be(_LIST)
     bundled: bool = _must_be(_FLAG)
     hub: HubSource | None = _must_be(_ANYTHING)
+    arch: str = _must_be(_ARCH, DEFAULT_NETWORK)
 
 
 @dataclass(frozen=True)
@@ -243,22 +237,39 @@ def parse_manifest(document: object, path: Path) -> Manifest:
 def _checkpoint(value: object, where: str) -> Checkpoint:
     if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
         where = f"{where} ({value['name']})"
-    found = _fields(value, _rules(Checkpoint), where)
-    found["config"] = _config(found["config"], f"{where}, config")
+    found = _fields(value, _rules(Checkpoint, value), where)
+    arch = found.get("arch", DEFAULT_NETWORK)
+    found["config"] = _config(arch, found["config"], f"{where}, config")
     found["scores"] = tuple(
-        Score(**_fields(item, _rules(Score), f"{where}, scores, item {number}"))
+        Score(**_fields(item, _rules(Score, item), f"{where}, scores, item {number}"))
         for number, item in enumerate(found["scores"], 1)
     )
     if (hub := found["hub"]) is not None:
-        found["hub"] = HubSource(**_fields(hub, _rules(HubSource), f"{where}, hub"))
+        found["hub"] = HubSource(**_fields(hub, _rules(HubSource, hub), f"{where}, hub"))
     return Checkpoint(**found)
 
 
-def _config(value: object, where: str) -> dict[str, Any]:
-    """Return a network's configuration; without a feature_limit there is none."""
-    optional = isinstance(value, dict) and "feature_limit" in value
-    rules = _CONFIG | ({"feature_limit": _NUMBER} if optional else {})
+def _config(arch: str, value: object, where: str) -> dict[str, Any]:
+    """Return a network's configuration: what its `to_dict` writes, and may write.
+
+    Types only: which combinations make a network is the network's own knowledge.
+    """
+    kind = NETWORKS[arch].config_type
+    written = kind().to_dict() | (value if isinstance(value, dict) else {})
+    rules = {field.name: _rule_of(field) for field in fields(kind) if field.name in written}
     return _fields(value, rules, where)
+
+
+def _rule_of(field: "Field[Any]") -> _Rule:
+    """Return what a field of a network's configuration must be."""
+    kind = field.type
+    if isinstance(kind, UnionType):  # or None
+        kind = next(each for each in get_args(kind) if each is not NoneType)
+    if get_origin(kind) is tuple:
+        return _WHOLES
+    if kind is int:
+        return _whole(field.metadata.get("least", 1))
+    return _FLAG if kind is bool else _NUMBER
 
 
 def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
@@ -276,8 +287,11 @@ def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
             )
 
 
-def _rules(kind: type) -> dict[str, _Rule]:
-    return {field.name: field.metadata["rule"] for field in fields(kind)}
+def _rules(kind: type, value: object) -> dict[str, _Rule]:
+    """Return the rules of a dataclass's fields that an object has, or must have."""
+    given = value if isinstance(value, dict) else {}
+    asked = (field for field in fields(kind) if field.default is MISSING or field.name in given)
+    return {field.name: field.metadata["rule"] for field in asked}
 
 
 def _fields(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drcnet_cli.errors import CheckpointFormatError
@@ -32,7 +32,7 @@ class DRCNetConfig(NetworkConfig):
     are multiplied, the identity is added.
     """
 
-    width: int = 64
+    width: int = field(default=64, metadata={"least": 2})
     depth: int = 4
     threshold: float = 0.75
     delta: float = 1e-6
