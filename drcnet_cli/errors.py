@@ -4,6 +4,9 @@ The library raises these; one handler in the command line prints them. `exit_cod
 the process ends with when the error ends it (a failed file among many ends it with 1).
 """
 
+from importlib import import_module
+from types import ModuleType
+
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -76,3 +79,11 @@ class HashMismatchError(WeightsError):
 
 class NetworkError(WeightsError):
     """A checkpoint could not be downloaded or uploaded."""
+
+
+def import_extra(module: str, extra: str, problem: str) -> ModuleType:
+    """Import what an extra of this package brings; raise UsageError (`problem`) where it lacks."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(problem, f"pip install 'drcnet[{extra}]'") from error

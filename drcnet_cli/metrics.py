@@ -173,7 +173,7 @@ def _prepare(
     """Check the pair and give both as H x W x C float64 in 0..255."""
     if channel not in CHANNELS:
         raise UsageError(f"There is no channel {channel!r}.", f"Choose from {', '.join(CHANNELS)}.")
-    _check_pair(image, target)
+    check_pair(image, target)
     first, second = _levels(image, rounded), _levels(target, rounded)
     if channel == "rgb":
         return first, second
@@ -184,7 +184,7 @@ def _prepare(
     return first, second
 
 
-def _check_pair(image: NDArray[Any], target: NDArray[Any]) -> None:
+def check_pair(image: NDArray[Any], target: NDArray[Any]) -> None:
     """Raise `UsageError` unless the two are comparable H x W x 3 arrays."""
     for array in (image, target):
         if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:

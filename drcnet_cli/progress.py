@@ -1,15 +1,11 @@
 """How work tells how far it has come: one kind of callback in the whole package."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
+
+# Called whenever a part is done, with the number of parts done, such as pictures, and of all.
+Progress: TypeAlias = Callable[[int, int], None]
 
 
-class Progress(Protocol):
-    """Called each time that a part of the work is done."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Take the number of parts done, such as pictures, and of all."""
-        ...
-
-
-def no_progress(done: int, total: int, /) -> None:
-    """Drop the numbers: for work that nobody watches."""
+def no_progress(done: int, total: int) -> None:
+    """Drop the numbers: for work that nobody follows."""

@@ -87,7 +87,7 @@ class Browser:
         path.write_bytes(self._shot())
 
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
-        """Give the colour seen at a place of the window."""
+        """Return the colour seen at a place of the window."""
         seen = Image.open(io.BytesIO(self._shot())).convert("RGB").getpixel((round(x), round(y)))
         assert isinstance(seen, tuple)
         return int(seen[0]), int(seen[1]), int(seen[2])
@@ -96,11 +96,11 @@ class Browser:
         return base64.b64decode(self.devtools("Page.captureScreenshot")["data"])
 
     def console(self) -> list[str]:
-        """Give the console's messages since the last call: errors of scripts and of the policy."""
+        """Return the console messages since the last call: errors of scripts and of the policy."""
         return [entry["message"] for entry in self("se/log", type="browser")]
 
     def requests(self) -> list[str]:
-        """Give the addresses that pages asked for since the last call."""
+        """Return the addresses that pages asked for since the last call."""
         entries = [
             json.loads(entry["message"])["message"] for entry in self("se/log", type="performance")
         ]

@@ -24,7 +24,7 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory) -> Path:
-    """Give a checkpoint of a network that is nearly the identity and takes no time."""
+    """Return a checkpoint of a network that is nearly the identity and takes no time."""
     torch.manual_seed(0)
     net = DRCNet(DRCNetConfig(width=2, depth=1))
     with torch.no_grad():
@@ -38,7 +38,7 @@ def tiny_weights(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def drcnet(tmp_path):
-    """Give a function that runs the command as a process, in tmp_path, with no network."""
+    """Return a function that runs the command as a process, in tmp_path, with no network."""
 
     def run(*arguments, **options) -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -62,7 +62,7 @@ def command(*arguments) -> list[str]:
 
 
 def environment(folder: Path, **more) -> dict[str, str]:
-    """Give a process's environment: its own cache, no hub, no settings of the user's."""
+    """Return a process's environment: its own cache, no hub, no settings of the user's."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("DRCNET_", "HF_"))}
     return {
         **kept,

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def committed_files(hub: HubServer) -> dict[str, bytes]:
-    """Give the contents of the last commit, its LFS files filled in from the uploads."""
+    """Return the contents of the last commit, its LFS files filled in from the uploads."""
     files = {}
     for line in hub.commits[-1]:
         value = line["value"]

@@ -49,13 +49,13 @@ def photographs(folder: Path, count: int = 8) -> Path:
 
 
 def tiny(clean: Path, out: Path, /, **settings: object) -> TrainConfig:
-    """Give the configuration of a tiny run on a folder of photographs."""
+    """Return the configuration of a tiny run on a folder of photographs."""
     values = {**TINY, "clean": (str(clean),), "out": str(out), **settings}
     return TrainConfig.from_mapping(values)
 
 
 def flags(**settings: object) -> list[str]:
-    """Give settings as `drcnet train` takes them."""
+    """Return settings as `drcnet train` takes them."""
     given = []
     for name, value in settings.items():
         given += [f"--{name.replace('_', '-')}", str(value)]
@@ -63,7 +63,7 @@ def flags(**settings: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Give a child process this package, and one thread: tests share the machine."""
+    """Return a child process this package, and one thread: tests share the machine."""
     root = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

@@ -31,7 +31,7 @@ except DrcnetError as error:
 
 
 def content(seed: str, size: int = 300_000) -> bytes:
-    """Give bytes that look random and depend on the seed alone."""
+    """Return bytes that look random and depend on the seed alone."""
     block = hashlib.sha512(seed.encode()).digest()
     return b"".join(
         hashlib.sha512(block + i.to_bytes(4, "big")).digest() for i in range(size // 64 + 1)
@@ -39,7 +39,7 @@ def content(seed: str, size: int = 300_000) -> bytes:
 
 
 def entry(name: str, data: bytes, **changes) -> dict:
-    """Give a manifest entry that describes `data`."""
+    """Return a manifest entry that describes `data`."""
     own = json.loads((ROOT / "weights.json").read_text(encoding="utf-8"))["checkpoints"][0]
     return own | {
         "name": name,
@@ -104,7 +104,7 @@ class Shelf:
         return finish(self.start(*arguments, endpoint=endpoint, **environment))
 
     def cached_files(self) -> list[str]:
-        """Give the names of all that would be used or resumed: locks aside, and only files."""
+        """Return the names of all that would be used or resumed: locks aside, and only files."""
         found = [path for path in self.cache.rglob("*") if path.is_file()]
         return sorted(path.name for path in found if path.suffix != ".lock")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from drcnet_cli.cli._output import note, print_json, print_line, stdout_console
+from drcnet_cli.cli._output import note, print_json, print_line, print_table
 from drcnet_cli.cli._progress import Bar
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ class EvalProgress(Bar):
 
     def begin(self, plan: "Measurement") -> "Progress":
         """Begin with a data set; return what its progress is told to."""
-        count = len(plan.suite.cases)
+        count, title = len(plan.suite.cases), plan.test_set.title
         if not self._quiet:
-            note(f"{plan.title}: {count} picture{'' if count == 1 else 's'}, {plan.suite.layout}")
+            note(f"{title}: {count} picture{'' if count == 1 else 's'}, {plan.suite.layout}")
         self.clear()
-        return self.follow(plan.title, count)
+        return self.follow(title, count)
 
     def clear(self) -> None:
         """Take away the finished data set's bar."""
@@ -50,12 +50,11 @@ def print_evaluation(evaluation: "Evaluation", as_json: bool) -> None:
         return
     table = tables.score_table(evaluation, tables.heading(evaluation))
     _print_table(table)
-    console = stdout_console()
-    console.print(f"  {table.caption}", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"  {table.caption}")
     for sentence in tables.remarks(evaluation):
         note(f"Note: {sentence}")
     for name, value in tables.facts(evaluation):
-        console.print(f"  {name}: {value}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"  {name}: {value}")
 
 
 def print_averages(evaluations: "Sequence[Evaluation]") -> None:
@@ -67,16 +66,10 @@ def print_averages(evaluations: "Sequence[Evaluation]") -> None:
 
 
 def _print_table(table: "Table") -> None:
-    import rich.table
-    from rich.text import Text
-
-    shown = rich.table.Table(title=Text(table.title), title_justify="left")
-    for number, name in enumerate(table.header):
-        middle = 0 < number < len(table.header) - 1
-        shown.add_column(name, justify="right" if middle else "left")
-    for index, cells in enumerate(table.rows):
-        shown.add_row(*map(Text, cells), style="bold" if index in table.highlighted else "")
-    stdout_console().print(shown)
+    numbers = range(1, len(table.header) - 1)
+    print_table(
+        table.header, table.rows, title=table.title, numbers=numbers, bold=table.highlighted
+    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -28,6 +28,38 @@ def stderr_console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def print_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    numbers: Collection[int] = (),
+    whole: Collection[int] = (),
+    bold: Collection[int] = (),
+) -> None:
+    """Write a table on standard output; one with a title has lines.
+
+    `numbers`: columns that end flush; `whole`: ones that never wrap; `bold`: rows that stand out.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text  # brackets in a plain cell would be taken for markup
+
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=box.HEAVY_HEAD if title else None,
+        pad_edge=bool(title),
+        header_style="bold",
+    )
+    for place, name in enumerate(header):
+        side = "right" if place in numbers else "left"
+        table.add_column(Text(name), justify=side, no_wrap=place in whole, overflow="fold")
+    for place, cells in enumerate(rows):
+        table.add_row(*map(Text, cells), style="bold" if place in bold else "")
+    stdout_console().print(table)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON holds anything

@@ -58,14 +58,35 @@ def degrade(
         raise UsageError(
             "Nothing says what to make.", "Add --preview sheet.png, or give IN_DIR and OUT_DIR"
         )
-    if preview is not None:
-        from drcnet_cli.degrade.preview import write_sheet
+    from drcnet_cli.cli._progress import Bar
+    from drcnet_cli.degrade.folder import load_streaks, make_pairs
+    from drcnet_cli.degrade.preview import write_sheet
 
+    if preview is not None:
         write_sheet(preview, source, chosen, seed=seed, streaks=streaks)
         if not quiet:
             note(f"Wrote {preview}: {chosen}, seed {seed}.")
-    if source is not None and destination is not None:
-        _make_pairs(source, destination, chosen, streaks, seed, overwrite, quiet, as_json)
+    if source is None or destination is None:
+        return
+    with Bar(shown=not quiet) as bar:
+        made = make_pairs(
+            source,
+            destination,
+            chosen,
+            seed=seed,
+            streaks=load_streaks(streaks),
+            overwrite=overwrite,
+            progress=bar.follow(chosen),
+        )
+    note_failed(made.failed)
+    if as_json:
+        failed = [error.message for error in made.failed]
+        print_json({**asdict(made), "kind": chosen, "seed": seed, "failed": failed})
+    elif not quiet:
+        there = f", {made.skipped} already there" if made.skipped else ""
+        note(f"{made.written} pairs in {destination} (lq, gt): {chosen}, seed {seed}{there}.")
+    if made.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def choose_kind(task: str | None, kind: str | None) -> str:
@@ -81,40 +102,3 @@ def choose_kind(task: str | None, kind: str | None) -> str:
     if task is None and kind is None:
         raise UsageError("Nothing says what to add.", f"Add --task {either(_MIXES)}")
     return kind or allowed[0]
-
-
-def _make_pairs(
-    source: Path,
-    destination: Path,
-    kind: str,
-    streaks: Path | None,
-    seed: int,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Make pairs with progress; exit 1 if a picture failed."""
-    from drcnet_cli.cli._progress import Bar
-    from drcnet_cli.degrade.folder import load_streaks, make_pairs
-
-    layers = load_streaks(streaks)
-    with Bar(shown=not quiet) as bar:
-        made = make_pairs(
-            source,
-            destination,
-            kind,
-            seed=seed,
-            streaks=layers,
-            overwrite=overwrite,
-            progress=bar.follow(kind),
-        )
-    note_failed(made.failed)
-    if as_json:
-        print_json(
-            {**asdict(made), "kind": kind, "seed": seed, "failed": [e.message for e in made.failed]}
-        )
-    elif not quiet:
-        there = f", {made.skipped} already there" if made.skipped else ""
-        note(f"{made.written} pairs in {destination} (lq, gt): {kind}, seed {seed}{there}.")
-    if made.failed:
-        raise typer.Exit(EXIT_SOME_FAILED)

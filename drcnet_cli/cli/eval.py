@@ -119,12 +119,7 @@ def eval(  # noqa: A001 - the command's name
         offline=offline,
     )
     quiet = quiet or not processes.main
-    evaluator = Evaluator(
-        config,
-        processes=processes,
-        lpips=lpips,
-        notify=notifier(quiet),
-    )
+    evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
     with _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
@@ -157,7 +152,7 @@ def _measure(
     main = evaluator.processes.main
     with EvalProgress(quiet=quiet) as shown:
         for plan in plans:
-            if not plan.scored and out is not None:
+            if not plan.test_set.public and out is not None:
                 if main:
                     _submit(plan, evaluator, out, shown)
                 continue
@@ -174,8 +169,8 @@ def _measure(
 
 
 def _submit(plan: "Measurement", evaluator: "Evaluator", out: Path, shown: EvalProgress) -> None:
-    written = evaluator.submit(plan, out, shown.begin(plan))
-    note(f"{plan.title}: no scores, as its targets are not public; to be submitted: {written}")
+    title, written = plan.test_set.title, evaluator.submit(plan, out, shown.begin(plan))
+    note(f"{title}: no scores, as its targets are not public; to be submitted: {written}")
 
 
 @dataclass(frozen=True)
@@ -229,7 +224,7 @@ class Request:
             root = self.data_root or Path()
             plans = [session.plan_set(item, root, checkpoint, seed) for item in found]
         # A checkpoint of another task is refused later; data sets of another task are left out.
-        plans = [plan for plan in plans if self.task in (None, plan.task)]
+        plans = [plan for plan in plans if self.task in (None, plan.test_set.task)]
         if not plans:
             raise UsageError(f"None of these data sets is for {self.task}.", "Leave out --task")
         return [replace(plan, suite=plan.suite.first(limit)) for plan in plans]

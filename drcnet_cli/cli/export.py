@@ -89,14 +89,13 @@ def export(
 def choose_format(format: str | None, destination: Path) -> str:
     """Return onnx or openvino, by name or by the file's; raise UsageError where they disagree."""
     suffix = destination.suffix.lower()
-    if format is None:
-        for name, own in SUFFIXES.items():
-            if suffix == own:
-                return name
+    named = {own: name for name, own in SUFFIXES.items()}.get(suffix)
+    if format is None and named is None:
         raise UsageError(
             f"The name {destination} does not say which format to write.",
             "Use --format onnx or --format openvino, or a name that ends in .onnx or .xml",
         )
+    format = format or named
     if format not in SUFFIXES:
         raise UsageError(f"Unknown format {format!r}.", "Use --format onnx or --format openvino")
     if suffix != SUFFIXES[format]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from drcnet_cli.cli._options import HubRepoOption, JsonOption, OfflineOption, QuietOption
-from drcnet_cli.cli._output import note, print_json, stdout_console
+from drcnet_cli.cli._output import note, print_json, print_table
 from drcnet_cli.errors import EXIT_WEIGHTS, UsageError
 from drcnet_cli.weights import fetch
 from drcnet_cli.weights.manifest import load_manifest
@@ -27,7 +27,7 @@ def list_checkpoints(hub_repo: HubRepoOption = None, as_json: JsonOption = False
     for item, where in found:
         size, default = f"{item.bytes / 1e6:.1f} MB", "yes" if item.default else ""
         rows.append((item.name, item.task, size, where, default, item.licence))
-    _print_table(("name", "task", "size", "where", "default", "licence"), rows)
+    print_table(("name", "task", "size", "where", "default", "licence"), rows, whole=range(5))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def verify(as_json: JsonOption = False) -> None:
         print_json([asdict(report) | {"path": str(report.path)} for report in reports])
     else:
         rows = [(item.name, item.place, item.state, str(item.path)) for item in reports]
-        _print_table(("name", "place", "state", "file"), rows)
+        print_table(("name", "place", "state", "file"), rows, whole=range(3))
     if any(item.state == "damaged" or item.is_lost for item in reports):
         raise typer.Exit(EXIT_WEIGHTS)
 
@@ -119,17 +119,3 @@ def publish(
         note("Now write this commit into weights.json, as each checkpoint's `hub`:")
         for line in json.dumps(done.hub_entries(), indent=2).splitlines():
             note(line)
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print a table whose last column is the one that wraps."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in header:
-        table.add_column(title, no_wrap=title != header[-1], overflow="fold")
-    for row in rows:
-        # Text, because brackets in a plain cell would be taken for markup.
-        table.add_row(*map(Text, row))
-    stdout_console().print(table)

@@ -5,7 +5,6 @@ of a 7.3 file in reverse. Only arrays of numbers are read, and cells of them; no
 name code to run.
 """
 
-import importlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from drcnet_cli.datasets.layouts import Array, Case, FoundSet, find_file
-from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.errors import ImageError, UsageError, import_extra
 from drcnet_cli.imageio.read import DECODING_ERRORS
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -209,14 +208,9 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _package(name: str, path: Path) -> ModuleType:
-    """Import an optional package; raises UsageError saying how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise UsageError(
-            f"Reading {path} needs {package}, which isn't installed.", "pip install 'drcnet[eval]'"
-        ) from error
+    package = name.partition(".")[0]
+    problem = f"Reading {path} needs {package}, which isn't installed."
+    return import_extra(name, "eval", problem)
 
 
 @contextmanager

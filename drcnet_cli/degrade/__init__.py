@@ -5,7 +5,8 @@ generator state gives the same bits. For ranges of your own, call the functions 
 `camera`, `rain` and `blur` with their parameter dataclasses.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,14 +21,8 @@ from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 __all__ = ["DEGRADATIONS", "MARGINS", "MIXES", "Degradation", "Degraded", "Streaks", "degrade"]
 
 
-class Degradation(Protocol):
-    """One kind: degrades an image with random numbers; only rain makes use of `streaks`."""
-
-    def __call__(
-        self, image: Array, rng: np.random.Generator, streaks: Streaks = (), /
-    ) -> Degraded:
-        """Return the pair."""
-        ...
+# One kind degrades an image with random numbers; only rain makes use of rendered layers.
+Degradation: TypeAlias = Callable[[Array, np.random.Generator, Streaks], Degraded]
 
 
 def _gaussian(sigma: float) -> Degradation:

@@ -58,7 +58,9 @@ def make_pairs(
         else:
             rng = rng_for(seed, path.relative_to(source).as_posix())
             try:
-                _make_pair(path, (lq, gt), kind, rng, streaks)
+                pair = degrade_pixels(read_rgb8(path), kind, rng, streaks)
+                write_png(lq, pair[0])
+                write_png(gt, pair[1])
                 written += 1
             except ImageError as error:
                 failed.append(error)
@@ -104,20 +106,6 @@ def degrade_pixels(
     image = np.ascontiguousarray(to_unit(pixels).transpose(2, 0, 1))
     pair = degrade(image, kind, rng, streaks)
     return to_uint8(pair.degraded).transpose(1, 2, 0), to_uint8(pair.clean).transpose(1, 2, 0)
-
-
-def _make_pair(
-    path: Path,
-    targets: tuple[Path, Path],
-    kind: str,
-    rng: np.random.Generator,
-    streaks: Streaks,
-) -> None:
-    """Degrade one picture and write both results; raises ImageError naming the file."""
-    for target, result in zip(
-        targets, degrade_pixels(read_rgb8(path), kind, rng, streaks), strict=True
-    ):
-        write_png(target, result)
 
 
 def load_streaks(folder: Path | None) -> list[Array]:

@@ -31,7 +31,7 @@ from drcnet_cli.degrade.streaks import (
 
 @dataclass(frozen=True)
 class RainParams:
-    """Ranges of one kind of rain; each image draws from them.
+    """Ranges of one kind of rain, by default rain in between; each image draws from them.
 
     `layers`: how many layers of streaks. `main_angle`: degrees from the vertical of the wind's
     direction; `turn`: standard deviation of the layers' angles around it. Lengths and widths are in
@@ -42,21 +42,22 @@ class RainParams:
     that the drops scatter hazes the picture, and by how much.
     """
 
-    layers: tuple[int, int]
-    main_angle: Range
-    turn: Range
-    length: Range
-    width: Range
-    density: Range
-    brightness: Range
-    gain: Range
-    max_mean: float
+    layers: tuple[int, int] = (1, 3)
+    main_angle: Range = (-35, 35)
+    turn: Range = (0, 12)
+    length: Range = (8, 60)
+    width: Range = (0.7, 3.0)
+    density: Range = (1.0, 8.0)
+    brightness: Range = (0.2, 1.0)
+    gain: Range = (0.4, 1.8)
+    max_mean: float = 0.2
     rendered_share: float = 0.5
-    curtain_share: float = 0.1
-    veil_share: float = 0.1
+    curtain_share: float = 0.25
+    veil_share: float = 0.2
     veil: Range = (0.02, 0.2)
 
 
+MEDIUM = RainParams()
 LIGHT = RainParams(
     layers=(1, 1),
     main_angle=(-30, 30),
@@ -67,11 +68,11 @@ LIGHT = RainParams(
     brightness=(0.3, 0.95),
     gain=(0.5, 1.4),
     max_mean=0.1,
+    curtain_share=0.1,
     veil_share=0.0,
 )
 HEAVY = RainParams(
     layers=(2, 5),
-    main_angle=(-35, 35),
     turn=(0, 25),
     length=(9, 75),
     width=(0.8, 2.8),
@@ -81,19 +82,6 @@ HEAVY = RainParams(
     max_mean=0.3,
     curtain_share=0.15,
     veil_share=0.1,
-)
-MEDIUM = RainParams(
-    layers=(1, 3),
-    main_angle=(-35, 35),
-    turn=(0, 12),
-    length=(8, 60),
-    width=(0.7, 3.0),
-    density=(1.0, 8.0),
-    brightness=(0.2, 1.0),
-    gain=(0.4, 1.8),
-    max_mean=0.2,
-    curtain_share=0.25,
-    veil_share=0.2,
 )
 
 

@@ -87,10 +87,13 @@ def export(
     info.check_task(task)
     sha256 = describe_file(found.path).sha256
     model = build_onnx(network, info, shape=shape, opset=opset, half=half, sha256=sha256)
-    reference = _rounded(network) if half else network
+    # Of a file with weights of float16 the network is to be compared that has their values.
+    reference = copy.deepcopy(network).half().float() if half else network
     compare = partial(check_parity, reference, info, shape)
     if format == "onnx":
-        parity = _write_onnx(model.SerializeToString(), destination, compare)
+        with atomic_write(destination) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+            parity = compare(OnnxRuntime(temporary, torch.get_num_threads()))
     else:
         facts = metadata(info, sha256)
         parity = _write_openvino(model.SerializeToString(), destination, compare, facts)
@@ -102,12 +105,6 @@ def export(
 def weights_beside(destination: Path) -> Path:
     """Name the file of weights that belongs to an OpenVINO model."""
     return destination.with_suffix(".bin")
-
-
-def _write_onnx(model: bytes, destination: Path, compare: Compare) -> list[Comparison]:
-    with atomic_write(destination) as temporary:
-        temporary.write_bytes(model)
-        return compare(OnnxRuntime(temporary, torch.get_num_threads()))
 
 
 def _write_openvino(
@@ -130,11 +127,6 @@ def _write_openvino(
 def _place(source: Path, destination: Path) -> None:
     with atomic_write(destination) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _rounded(network: nn.Module) -> nn.Module:
-    """Return a copy whose weights have float16's values."""
-    return copy.deepcopy(network).half().float()
 
 
 def check_parity(

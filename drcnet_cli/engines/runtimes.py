@@ -35,7 +35,7 @@ class RuntimeEngine:
         self._runtimes: dict[torch.dtype, Runtime] = {}
 
     def __call__(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
-        """N x 3 x H x W float32 -> the same, not clipped.
+        """Compute N x 3 x H x W float32 -> the same, not clipped.
 
         In parts of few pixels: features of more leave the processor's caches.
         """
@@ -79,7 +79,7 @@ class OnnxRuntime:
         self._failures = (state.Fail, state.RuntimeException)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """N x 3 x H x W float32 -> the same; MemoryError if it does not fit."""
+        """Compute N x 3 x H x W float32 -> the same; MemoryError if it does not fit."""
         try:
             return self._session.run(None, {self._input: batch})[0]
         except self._failures as error:
@@ -109,7 +109,7 @@ class OpenVinoRuntime:
         self._requests: dict[tuple[int, ...] | None, Any] = {}
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """N x 3 x H x W float32 -> the same; MemoryError if it does not fit."""
+        """Compute N x 3 x H x W float32 -> the same; MemoryError if it does not fit."""
         try:
             request = self._request(batch.shape)
             return np.array(request.infer([batch], share_inputs=True)[0])

@@ -21,7 +21,7 @@ import numpy as np
 from drcnet_cli.datasets.layouts import Array
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.pixels import to_unit
-from drcnet_cli.metrics import ssim_map
+from drcnet_cli.metrics import check_pair, ssim_map
 from drcnet_cli.tasks import Protocol
 
 _ITERATIONS = 100
@@ -129,12 +129,7 @@ def _check(restored: Array, target: Array, protocol: Protocol) -> None:
             "Aligned pictures are compared in RGB with SSIM 'valid' only.",
             "Choose psnr_channel='rgb', ssim_channel='rgb' and ssim_variant='valid'.",
         )
-    if restored.shape != target.shape:
-        sizes = [f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (restored, target)]
-        raise UsageError(
-            f"The images differ in size: {sizes[0]} and {sizes[1]} (width x height).",
-            "Compare images of one size; nothing is resized or cropped silently.",
-        )
+    check_pair(restored, target)
     if min(target.shape[:2]) <= 2 * _WINDOW:
         raise UsageError(
             f"Images of {target.shape[1]}x{target.shape[0]} pixels are too small to be aligned."

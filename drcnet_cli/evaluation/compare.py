@@ -150,7 +150,11 @@ def score_entry(entry: Entry) -> Score:
         _check_sizes(entry, pictures)
         height, width = pictures[0].shape[:2]
         *compared, reference = pictures
-        qualities = tuple(_quality(pixels, reference) for pixels in compared)
+        fits = min(height, width) >= _SSIM_WINDOW
+        qualities = tuple(
+            Quality(psnr(pixels, reference), ssim(pixels, reference) if fits else None)
+            for pixels in compared
+        )
     except MemoryError as error:
         raise ImageError(f"{entry.first} is too large for this machine's memory.") from error
     return Score(entry, height, width, qualities)
@@ -164,11 +168,6 @@ def _check_sizes(entry: Entry, pictures: Sequence[Pixels]) -> None:
                 f"{path} has {size} pixels, but {entry.first} has {sizes[0]}.",
                 "Only pictures of one size can be compared: scale or crop them alike.",
             )
-
-
-def _quality(pixels: Pixels, reference: Pixels) -> Quality:
-    fits = min(pixels.shape[:2]) >= _SSIM_WINDOW
-    return Quality(psnr(pixels, reference), ssim(pixels, reference) if fits else None)
 
 
 def score_entries(

@@ -3,22 +3,26 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drcnet_cli.evaluation import tables
 from drcnet_cli.evaluation.compare import Quality, Score, gain, mean_qualities
 from drcnet_cli.evaluation.results import Evaluation, ImageScore
-from drcnet_cli.evaluation.session import Evaluator, Measurement
 from drcnet_cli.imageio.pixels import to_uint8
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
+from drcnet_cli.report.html import write_page
 from drcnet_cli.report.markup import number
 from drcnet_cli.report.pages import Scene, choose_evenly, read_scenes
 from drcnet_cli.version import __version__
+
+if TYPE_CHECKING:  # loads torch, which pages of compared files do without
+    from drcnet_cli.evaluation.session import Evaluator, Measurement
 
 METRICS = "PSNR of RGB, SSIM of RGB (valid), both of 8 bits"
 
 
 def evaluation_blocks(
-    measured: Sequence[tuple[Measurement, Evaluation]], evaluator: Evaluator
+    measured: "Sequence[tuple[Measurement, Evaluation]]", evaluator: "Evaluator"
 ) -> Iterator[Block]:
     """Draw the page's blocks; three pictures of each data set are restored once more for it."""
     if len(measured) > 1:
@@ -36,7 +40,7 @@ def evaluation_blocks(
 
 
 def _restored_once_more(
-    plan: Measurement, image: ImageScore, title: str, evaluator: Evaluator
+    plan: "Measurement", image: ImageScore, title: str, evaluator: "Evaluator"
 ) -> Comparison:
     case = next(case for case in plan.suite.cases if case.name == image.name)
     degraded, target = case.load()
@@ -101,6 +105,21 @@ def compared_subtitle(
     chosen = f"; {shown} of them, evenly chosen, under sliders" if shown < count else ""
     others = "; what was left out is listed below" if left_out else ""
     return f"{pictures}{against}{chosen}{others}."
+
+
+def write_compared(
+    path: Path,
+    scores: Sequence[Score],
+    labels: Sequence[str],
+    paths: Sequence[Path],
+    left_out: Sequence[str],
+    *,
+    shown: int,
+) -> None:
+    """Write the page of `compared_blocks`; raises ReportError if it cannot be written."""
+    blocks = compared_blocks(scores, labels, paths, left_out, shown=shown)
+    subtitle = compared_subtitle(scores, labels, bool(left_out), shown)
+    write_page(path, f"{labels[0]} and {labels[1]}", blocks, subtitle=subtitle)
 
 
 def compared_blocks(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drcnet_cli import settings
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import import_extra
 
 T = TypeVar("T")
 
@@ -60,12 +60,6 @@ def join_processes(device: str) -> Processes:
     """
     if settings.launched_processes() <= 1:
         return Processes()
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise UsageError(
-            "Several processes were started, but accelerate, which joins them, isn't installed.",
-            "pip install 'drcnet[train]'",
-        ) from error
-    state = PartialState(cpu=device == "cpu")
+    problem = "Several processes were started, but accelerate, which joins them, isn't installed."
+    state = import_extra("accelerate", "train", problem).PartialState(cpu=device == "cpu")
     return Processes(state.process_index, state.num_processes, state.local_process_index)

@@ -9,7 +9,7 @@ import torch
 
 from drcnet_cli.datasets.layouts import Array, Case
 from drcnet_cli.datasets.suite import Suite
-from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError, UsageError
+from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError, import_extra
 from drcnet_cli.evaluation.align import aligned_scores
 from drcnet_cli.evaluation.processes import Processes
 from drcnet_cli.evaluation.results import ImageScore
@@ -179,10 +179,7 @@ def load_lpips(device: torch.device) -> Lpips:
     Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
     CVPR 2018, and its authors' package. Raises UsageError if that isn't installed.
     """
-    try:
-        import lpips  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UsageError("LPIPS needs the lpips package.", "pip install 'drcnet[lpips]'") from error
+    lpips = import_extra("lpips", "lpips", "LPIPS needs the lpips package.")
     network = lpips.LPIPS(net="alex", verbose=False).eval().to(device)
 
     def distance(image: Array, target: Array) -> float:

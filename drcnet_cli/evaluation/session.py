@@ -25,7 +25,7 @@ from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
-from drcnet_cli.tasks import TASKS, Protocol
+from drcnet_cli.tasks import TASKS
 from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
 from drcnet_cli.weights.manifest import load_manifest
@@ -38,38 +38,25 @@ PUBLISHED_TILE = 256  # of the released DRCNet code's evaluations
 class Measurement:
     """A data set to measure with one checkpoint (a name, a file, or the name of a task)."""
 
-    title: str
-    task: str
-    protocol: Protocol
+    test_set: TestSet
     suite: Suite
     checkpoint: str | Path
-    test_set: TestSet | None = None
-
-    @property
-    def scored(self) -> bool:
-        """Whether there are targets to score with; else a site scores what it is sent."""
-        return self.test_set is None or self.test_set.public
 
 
 def plan_set(
     test_set: TestSet, root: Path, checkpoint: str | Path | None, seed: int = 0
 ) -> Measurement:
     """Find one data set below `root`; raises UsageError, with where to get it, if it isn't."""
-    return Measurement(
-        test_set.title,
-        test_set.task,
-        test_set.protocol,
-        find_suite(test_set, root, seed=seed),
-        checkpoint or test_set.task,
-        test_set,
-    )
+    suite = find_suite(test_set, root, seed=seed)
+    return Measurement(test_set, suite, checkpoint or test_set.task)
 
 
 def plan_pairs(lq: Path, gt: Path, task: str, checkpoint: str | Path | None) -> Measurement:
     """Take pairs of one's own, scored as the task's data sets are; raises UsageError."""
     suite = pairs_suite(lq, gt)
-    title = f"{lq} against {gt}"
-    return Measurement(title, task, TASKS[task].protocol, suite, checkpoint or task)
+    title, protocol = f"{lq} against {gt}", TASKS[task].protocol
+    own = TestSet("", title, task, None, "", (), protocol=protocol)
+    return Measurement(own, suite, checkpoint or task)
 
 
 def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) -> list[Measurement]:
@@ -99,10 +86,10 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
 
 def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None:
     """Raise UsageError if a data set without public targets has no folder to be submitted from."""
-    for plan in plans:
-        if not plan.scored and folder is None:
+    for test_set in (plan.test_set for plan in plans):
+        if not test_set.public and folder is None:
             raise UsageError(
-                f"The targets of {plan.title} are not public: its site scores what you submit.",
+                f"The targets of {test_set.title} are not public: its site scores what you submit.",
                 "Add --out DIR for the files to submit",
             )
 
@@ -140,8 +127,9 @@ class Evaluator:
         self._notify = notify
         self._loaded: tuple[str | Path, Restorer, str] | None = None
 
-    def restorer(self, checkpoint: str | Path, task: str) -> Restorer:
-        """Load a checkpoint; raises WeightsError, DeviceError, UsageError for another task's."""
+    def restorer(self, plan: Measurement) -> Restorer:
+        """Load its checkpoint; raises WeightsError, DeviceError, UsageError for another task's."""
+        checkpoint = plan.checkpoint
         if self._loaded is None or self._loaded[0] != checkpoint:
             asked = self.config
             path = resolve(checkpoint, hub_repo=asked.hub_repo, offline=asked.offline).path
@@ -149,34 +137,32 @@ class Evaluator:
             restorer = open_restorer(replace(asked, checkpoint=path, device=device), self._notify)
             self._loaded = checkpoint, restorer, describe_file(path).sha256
         restorer = self._loaded[1]
-        restorer.info.check_task(task)
+        restorer.info.check_task(plan.test_set.task)
         return restorer
 
     def restore(self, plan: Measurement, degraded: Array) -> Array:
         """Restore one of a plan's pictures, H x W x 3, the way it is scored."""
-        return restored_as_scored(
-            degraded, self.restorer(plan.checkpoint, plan.task), plan.protocol
-        )
+        return restored_as_scored(degraded, self.restorer(plan), plan.test_set.protocol)
 
     def measure(self, plan: Measurement, progress: Progress = no_progress) -> Evaluation:
         """Restore and score one data set; every process must call it."""
-        restorer = self.restorer(plan.checkpoint, plan.task)
+        restorer, test_set = self.restorer(plan), plan.test_set
         images, failed = score_suite(
             plan.suite,
             restorer,
-            plan.protocol,
+            test_set.protocol,
             lpips=self._lpips,
             processes=self.processes,
             progress=progress,
         )
         return Evaluation(
-            benchmark=plan.test_set.name if plan.test_set else "",
-            title=plan.title,
-            task=plan.task,
-            protocol=plan.protocol,
+            benchmark=test_set.name,
+            title=test_set.title,
+            task=test_set.task,
+            protocol=test_set.protocol,
             setting=self._setting(restorer),
             images=images,
-            expected=plan.test_set.count if plan.test_set else None,
+            expected=test_set.count,
             layout=plan.suite.layout,
             notes=plan.suite.notes,
             failed=failed,
@@ -187,10 +173,8 @@ class Evaluator:
 
         Raises UsageError for any other data set.
         """
-        if plan.test_set is None:
-            raise UsageError(f"{plan.title} is not submitted to anybody.")
-        restorer = self.restorer(plan.checkpoint, plan.task)
-        return write_bundle(plan.test_set, plan.suite, restorer.restore, folder, progress)
+        restore = self.restorer(plan).restore
+        return write_bundle(plan.test_set, plan.suite, restore, folder, progress)
 
     def _setting(self, restorer: Restorer) -> Setting:
         """Describe how the network ran: once it has, as its number type may have changed."""

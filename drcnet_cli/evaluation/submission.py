@@ -29,7 +29,7 @@ import numpy as np
 
 from drcnet_cli.datasets.layouts import Array, Case
 from drcnet_cli.datasets.suite import Suite, TestSet
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import UsageError, import_extra
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.progress import Progress, no_progress
@@ -54,7 +54,8 @@ def write_bundle(
     writers = {"dnd": _write_dnd, "sidd-benchmark": _write_sidd}
     if test_set.name not in writers:
         raise UsageError(f"{test_set.title} has public targets and takes no submissions.")
-    scipy_io = _scipy_io()
+    problem = "Writing a submission needs scipy, which isn't installed."
+    scipy_io = import_extra("scipy.io", "eval", problem)
     folder.mkdir(parents=True, exist_ok=True)
     writers[test_set.name](_restored(suite.cases, restore, progress), folder, scipy_io)
     return folder
@@ -130,14 +131,3 @@ def _save_csv(path: Path, blocks: list[Array]) -> None:
         writer.writerow(("ID", "BLOCK"))
         for number, block in enumerate(blocks):
             writer.writerow((number, base64.b64encode(block.tobytes()).decode("ascii")))
-
-
-def _scipy_io() -> ModuleType:
-    try:
-        import scipy.io
-    except ImportError as error:
-        raise UsageError(
-            "Writing a submission needs scipy, which isn't installed.",
-            "pip install 'drcnet[eval]'",
-        ) from error
-    return scipy.io

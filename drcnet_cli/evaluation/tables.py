@@ -27,12 +27,12 @@ NO_VALUE = "-"
 
 @dataclass(frozen=True)
 class Row:
-    """One method's means. `fewer` are our reductions of its RMSE and DSSIM, in percent."""
+    """One method's means. `reductions`: ours of its RMSE and DSSIM, in percent."""
 
     method: str
     psnr: float | None
     ssim: float | None
-    fewer: tuple[float | None, float | None] = (None, None)
+    reductions: tuple[float | None, float | None] = (None, None)
     source: str = ""
     ours: bool = False
 
@@ -42,8 +42,8 @@ class Row:
             self.method,
             _number(self.psnr, ".2f"),
             _number(self.ssim, ".4f" if self.ours or not self.source else ".3f"),
-            _number(self.fewer[0], "+.1f", " %"),
-            _number(self.fewer[1], "+.1f", " %"),
+            _number(self.reductions[0], "+.1f", " %"),
+            _number(self.reductions[1], "+.1f", " %"),
             self.source,
         )
 
@@ -57,7 +57,7 @@ HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below 
 def rows(evaluation: Evaluation) -> list[Row]:
     """Return the input, the published results where they may be compared, and ours at the end."""
     published = published_for(evaluation.benchmark) if evaluation.complete else ()
-    return _beside([evaluation], published)
+    return _compare([evaluation], published)
 
 
 def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Row]]]:
@@ -69,7 +69,7 @@ def average_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[
             if published and set(members) <= set(whole):
                 items = [whole[name] for name in members]
                 title = f"Average of {', '.join(item.title for item in items)}"
-                yield title, _beside(items, published)
+                yield title, _compare(items, published)
 
 
 def score_table(evaluation: Evaluation, title: str) -> Table:
@@ -92,7 +92,7 @@ def _lay_out(title: str, shown: Sequence[Row]) -> Table:
     return Table(title, HEADER, [row.cells() for row in shown], HEADER_NOTE, highlighted=ours)
 
 
-def _beside(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -> list[Row]:
+def _compare(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -> list[Row]:
     """Average data sets measured with one checkpoint, and put what is published between."""
 
     def mean(field: str) -> float:
@@ -100,7 +100,7 @@ def _beside(items: Sequence[Evaluation], published: Sequence[PublishedScore]) ->
 
     before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
     return [
-        Row("input", *before, fewer=_fewer(ours, before)),
+        Row("input", *before, reductions=_reductions(ours, before)),
         *(_published(score, *ours) for score in published),
         Row(items[0].setting.checkpoint, *ours, source="this run", ours=True),
     ]
@@ -112,12 +112,12 @@ def _published(score: PublishedScore, psnr: float, ssim: float) -> Row:
         f"{score.method} ({score.year})",
         score.psnr,
         score.ssim,
-        _fewer((psnr, ssim), (score.psnr, None if score.other_ssim else score.ssim)),
+        _reductions((psnr, ssim), (score.psnr, None if score.other_ssim else score.ssim)),
         source,
     )
 
 
-def _fewer(
+def _reductions(
     ours: tuple[float, float], other: tuple[float | None, float | None]
 ) -> tuple[float | None, float | None]:
     psnr, ssim = other

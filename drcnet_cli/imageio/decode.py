@@ -141,7 +141,7 @@ def _metadata(image: Image.Image) -> Metadata:
 
 
 def exif_from_text(text: str) -> bytes | None:
-    """Give the EXIF block that ImageMagick wrote as hexadecimal lines, None if it is none."""
+    """Return the EXIF block that ImageMagick wrote as hexadecimal lines, None if it is none."""
     try:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
@@ -149,14 +149,14 @@ def exif_from_text(text: str) -> bytes | None:
 
 
 def stored_orientation(metadata: Metadata) -> int:
-    """Give the orientation that EXIF states, else XMP, else 1."""
+    """Return the orientation that EXIF states, else XMP, else 1."""
     if metadata.exif and (found := first_number(metadata.exif, ORIENTATION, 0)):
         return found
     return xmp_packet.stored_orientation(metadata.xmp or b"") or 1
 
 
 def upright_metadata(metadata: Metadata, orientation: int) -> Metadata:
-    """Give the metadata of the picture turned upright; a damaged EXIF block is left out, said."""
+    """Return the metadata of the picture turned upright; a damaged EXIF block is left out, said."""
     exif, notes = None, metadata.notes
     if metadata.exif and (exif := upright_exif(metadata.exif, orientation)) is None:
         notes = (*notes, "its damaged EXIF block was left out")
@@ -182,7 +182,7 @@ def without_damaged_profile(metadata: Metadata) -> Metadata:
 def pixels_of(
     image: Image.Image, metadata: Metadata
 ) -> tuple[np.ndarray, np.ndarray | None, Metadata]:
-    """Give pixels and alpha of a loaded image, and its metadata if colours had to be converted.
+    """Return pixels and alpha of a loaded image, and its metadata if colours had to be converted.
 
     Raises ImageError for a mode that is not read.
     """

@@ -113,19 +113,19 @@ def is_image_name(path: Path) -> bool:
 
 
 def readable_formats() -> tuple[str, ...]:
-    """Give Pillow's names of the formats that are read, without those this Pillow lacks."""
+    """Return Pillow's names of the formats that are read, without those this Pillow lacks."""
     Image.init()
     return tuple(name for name in _READABLE if name in Image.OPEN)
 
 
 def writable_formats() -> tuple[str, ...]:
-    """Give the names that `--format` takes, one a format, without those this Pillow lacks."""
+    """Return the names that `--format` takes, one a format, without those this Pillow lacks."""
     Image.init()
     return tuple(writer.suffixes[0][1:] for name, writer in _WRITERS.items() if name in Image.SAVE)
 
 
 def writer_for(name: str) -> Format:
-    """Give what a format (Pillow's name) can hold; raises UsageError if it cannot be written."""
+    """Return what a format (Pillow's name) can hold; raises UsageError if it cannot be written."""
     Image.init()
     if name not in _WRITERS or name not in Image.SAVE:
         raise UsageError(f"{name} pictures cannot be written.", _hint())
@@ -139,12 +139,12 @@ def is_writable(name: str | None) -> bool:
 
 
 def canonical(name: str | None) -> str | None:
-    """Give Pillow's name of the format that a picture read as `name` is kept in."""
+    """Return Pillow's name of the format that a picture read as `name` is kept in."""
     return _SAME_AS.get(name, name) if name else name
 
 
 def parse_format(name: str) -> str:
-    """Give Pillow's name for a format that a user names ("jpg", "TIFF", ".png").
+    """Return Pillow's name for a format that a user names ("jpg", "TIFF", ".png").
 
     Raises UsageError for one that cannot be written.
     """
@@ -156,7 +156,7 @@ def parse_format(name: str) -> str:
 
 
 def format_for(path: Path, asked: str | None = None) -> str:
-    """Give Pillow's name of the format that an output is written in: `asked`, or its name's.
+    """Return Pillow's name of the format that an output is written in: `asked`, or its name's.
 
     Raises UsageError for one that cannot be written, for a name that says none where none is asked
     for, and for a name that would lie: `--format png` into a `.jpg`.
@@ -181,7 +181,7 @@ def format_for(path: Path, asked: str | None = None) -> str:
 
 
 def format_suffix(name: str) -> str:
-    """Give the suffix, with its dot, of files in a format that a user names.
+    """Return the suffix, with its dot, of files in a format that a user names.
 
     Raises UsageError for one that cannot be written.
     """

@@ -64,7 +64,7 @@ class Field:
     at: int = 0
 
     def numbers(self, layout: Layout) -> tuple[int, ...]:
-        """Give the values; a rational is two. Raises ValueError for types that are no integers."""
+        """Return the values; a rational is two. Raises ValueError for types without integers."""
         if self.kind not in _CODES:
             raise ValueError(f"field type {self.kind} where a number was expected")
         return struct.unpack(f"{layout.order}{_CODES[self.kind] * self.count}", self.raw)
@@ -81,7 +81,7 @@ class Directory:
 
 
 def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
-    """Give the layout and where the first directory lies; raises ValueError if it is no TIFF."""
+    """Return the layout and where the first directory lies; raises ValueError if it is no TIFF."""
     head = bytes(memoryview(data)[:16])
     orders: dict[bytes, Order] = {b"II": "<", b"MM": ">"}
     order = orders.get(head[:2])
@@ -149,7 +149,7 @@ def _read_child(
 
 
 def write_directory(directory: Directory, order: Order, at: int, following: int = 0) -> bytes:
-    """Give a directory, its values and its children as the bytes that belong at offset `at`.
+    """Return a directory, its values and its children as the bytes that belong at offset `at`.
 
     Classic TIFF: offsets of 4 bytes; `at` even.
     """
@@ -190,13 +190,13 @@ def opaque(kind: int, raw: bytes) -> Field:
 
 
 def descriptive(directory: Directory) -> Directory:
-    """Give the part of a first directory that describes the photograph, orientation included."""
+    """Return the part of a first directory that describes the photograph, orientation included."""
     fields = {tag: value for tag, value in directory.fields.items() if tag in _DESCRIPTIVE}
     return Directory(fields, {tag: directory.children[tag] for tag in directory.children})
 
 
 def exif_from_directory(directory: Directory, order: Order) -> bytes | None:
-    """Give an EXIF block with what a TIFF's directory says of the photograph, None if nothing."""
+    """Return an EXIF block with what a TIFF's directory says of the photograph, None if nothing."""
     kept = descriptive(directory)
     if not kept.children and not kept.fields.keys() - {ORIENTATION}:
         return None
@@ -229,7 +229,7 @@ def private_names(block: bytes) -> list[str]:
 
 
 def first_number(exif: bytes, tag: int, default: int) -> int:
-    """Give a number of an EXIF block's first directory, `default` if it has none."""
+    """Return a number of an EXIF block's first directory, `default` if it has none."""
     block = exif.removeprefix(b"Exif\0\0")
     try:
         layout, first = read_header(block)
@@ -240,7 +240,7 @@ def first_number(exif: bytes, tag: int, default: int) -> int:
 
 
 def upright_exif(exif: bytes, orientation: int) -> bytes | None:
-    """Give an EXIF block for the picture turned upright: orientation 1, sides swapped if turned.
+    """Return an EXIF block for the picture turned upright: orientation 1, sides swapped if turned.
 
     The thumbnail, which shows the picture as it was, is taken out. Everything else stays byte for
     byte where it is, so that maker notes keep their offsets. None if the block is unreadable.

@@ -42,7 +42,7 @@ class Layout:
     end: int | None = None
 
     def named(self, marker: int, start: bytes, data: bytes) -> Iterator[bytes]:
-        """Give the contents of segments that begin with some bytes, without these."""
+        """Return the contents of segments that begin with some bytes, without these."""
         for segment in self.segments:
             if segment.marker == marker and data.startswith(start, segment.start):
                 yield data[segment.start + len(start) : segment.end]
@@ -110,7 +110,7 @@ def scans_are_complete(layout: Layout, data: bytes) -> bool:
 
 
 def endings(layout: Layout, data: bytes) -> Iterator[bytes]:
-    """Give the file with its end mark, behind nothing and behind several fillings.
+    """Return the file with its end mark, behind nothing and behind several fillings.
 
     What is missing would take its values from these: where all decode alike, nothing is.
     """

@@ -88,7 +88,7 @@ def _declared_size(data: bytes) -> tuple[int, int]:
 
 
 def _codestreams(data: bytes) -> Iterator[bytes]:
-    """Give the beginning of a file's codestream, bare or in boxes (ISO 18181-2)."""
+    """Return the beginning of a file's codestream, bare or in boxes (ISO 18181-2)."""
     if data.startswith(_CODESTREAM):
         yield data[:64]
         return

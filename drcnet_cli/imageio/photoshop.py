@@ -32,7 +32,7 @@ def has_iptc(resources: bytes) -> bool:
 
 
 def _blocks(resources: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the number and all bytes of every whole block; a damaged one ends them."""
+    """Return the number and all bytes of every whole block; a damaged one ends them."""
     at = 0
     while resources.startswith(_BLOCK, at) and at + 12 <= len(resources):
         number, name = struct.unpack_from(">HB", resources, at + 4)

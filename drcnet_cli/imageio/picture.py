@@ -107,7 +107,7 @@ class Picture:
 
 
 def peak_value(dtype: np.dtype) -> float:
-    """Give the value that means white."""
+    """Return the value that means white."""
     return _PEAKS[dtype]
 
 

@@ -115,7 +115,7 @@ def _header(chunks: dict[bytes, bytes]) -> _Header:
 
 
 def _spans(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
-    """Give type, start and end of every chunk; raises ValueError where the end is missing."""
+    """Return type, start and end of every chunk; raises ValueError where the end is missing."""
     at, kind = len(MAGIC), b""
     while kind != b"IEND":
         if at + 12 > len(view):
@@ -142,7 +142,7 @@ def _with_end(data: bytes) -> tuple[bytes, bool]:
 
 
 def _chunks(data: bytes, damaged: list[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Give the type and contents of every chunk but those of pixels, all checksums verified.
+    """Return the type and contents of every chunk but those of pixels, all checksums verified.
 
     Names of those that a reader may do without and whose checksum is wrong are added to `damaged`.
     Raises ValueError where a checksum is wrong or the end is missing: pixels would be too.
@@ -179,7 +179,7 @@ def _check_rows(data: bytes, header: _Header) -> None:
 
 
 def _pixels_alone(data: bytes) -> bytes:
-    """Give the file without what only describes the picture: decoders set that limits of theirs.
+    """Return the file without what only describes the picture: decoders set that limits of theirs.
 
     Pillow refuses a picture for its profile of more than a megabyte, or damage in a text.
     """
@@ -250,7 +250,7 @@ def _plain_text(kind: bytes, body: bytes) -> str:
 
 
 def _international_text(body: bytes) -> bytes:
-    """Give the text of an iTXt chunk: keyword 0 compressed method language 0 translated 0 text."""
+    """Read an iTXt chunk's text: keyword 0 compressed method language 0 translated 0 text."""
     rest = body.partition(b"\0")[2]
     text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
     return _inflate(text) if rest[:1] == b"\1" else text
@@ -274,7 +274,7 @@ def _deep_pixels(data: bytes, header: _Header) -> tuple[np.ndarray, np.ndarray |
 
 
 def _alpha_of_key(gray: np.ndarray, key: int, depth: int) -> np.ndarray:
-    """Give alpha for gray whose one value `key`, of `depth` bits, is transparent."""
+    """Return alpha for gray whose one value `key`, of `depth` bits, is transparent."""
     peak = int(peak_value(gray.dtype))
     value = key * peak // (2**depth - 1)
     return np.where(gray[..., 0] == value, 0, peak).astype(gray.dtype)

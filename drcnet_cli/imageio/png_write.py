@@ -60,7 +60,7 @@ def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _compressed(picture: Picture) -> Iterator[bytes]:
-    """Give the zlib stream of all rows, each filtered by Paeth's predictor."""
+    """Compress to the zlib stream of all rows, each filtered by Paeth's predictor."""
     packer = zlib.compressobj(_LEVEL, strategy=zlib.Z_FILTERED)
     step = (picture.pixels.shape[2] + (picture.alpha is not None)) * picture.pixels.itemsize
     rows = max(1, _BAND_BYTES // (picture.width * step))
@@ -74,7 +74,7 @@ def _compressed(picture: Picture) -> Iterator[bytes]:
 
 
 def _stored_rows(picture: Picture, top: int, bottom: int) -> np.ndarray:
-    """Give rows as bytes: channels interleaved, alpha last, the high byte first."""
+    """Return rows as bytes: channels interleaved, alpha last, the high byte first."""
     band = picture.pixels[top:bottom]
     if picture.alpha is not None:
         band = np.concatenate((band, picture.alpha[top:bottom, :, None]), axis=2)
@@ -83,7 +83,7 @@ def _stored_rows(picture: Picture, top: int, bottom: int) -> np.ndarray:
 
 
 def _filtered(band: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
-    """Give rows less Paeth's prediction, each behind its filter's number (section 9.4)."""
+    """Return rows less Paeth's prediction, each behind its filter's number (section 9.4)."""
     left, corner = np.zeros_like(band), np.zeros_like(band)
     left[:, step:], corner[:, step:] = band[:, :-step], above[:, :-step]
     a, b, c = (side.astype(np.int16) for side in (left, above, corner))

@@ -145,7 +145,7 @@ def _decode_kind(data: bytes, kind: Kind) -> Picture:
 
 
 def _pnm_header(data: bytes) -> list[int]:
-    """Give width, height and the largest value; comments run from # to the line's end."""
+    """Return width, height and the largest value; comments run from # to the line's end."""
     lines = (line.partition(b"#")[0] for line in data[2:4096].split(b"\n"))
     return [int(word) for word in b" ".join(lines).split()[:3]]
 

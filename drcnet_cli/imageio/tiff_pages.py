@@ -65,7 +65,7 @@ def is_raw_tiff(data: bytes, layout: Layout, first: int) -> bool:
 
 
 def piece_ends(data: bytes, layout: Layout, first: int) -> Iterator[int]:
-    """Give where every strip or tile of every picture in the file ends."""
+    """Tell where every strip or tile of every picture in the file ends."""
     chain, _ = _chain(data, layout, first)
     for entry in (*chain, *_below(data, layout, chain)):
         fields = read_directory(data, layout, entry.at, only=_PIECES).fields

@@ -145,7 +145,7 @@ def _check_strips(data: bytes, page: _Page) -> None:
 
 
 def _wanted_pieces(page: _Page) -> int:
-    """Give how many strips or tiles cover the picture, in every plane that it has."""
+    """Count how many strips or tiles cover the picture, in every plane that it has."""
     planes = page.samples if page.one(PLANAR, 1) == 2 else 1
     if page.all(TILE_OFFSETS):
         wide, high = page.one(TILE_WIDTH), page.one(TILE_HEIGHT)
@@ -156,7 +156,7 @@ def _wanted_pieces(page: _Page) -> int:
 
 
 def _pieces(page: _Page) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Give where the strips or tiles lie and how many bytes each has."""
+    """Tell where the strips or tiles lie and how many bytes each has."""
     if found := page.all(TILE_OFFSETS):
         return found, page.all(TILE_BYTES)
     return page.all(STRIP_OFFSETS), page.all(STRIP_BYTES)
@@ -212,7 +212,7 @@ def _noting(metadata: Metadata, note: str) -> Metadata:
 
 
 def _deep_pixels(data: bytes, page: _Page) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give pixels and alpha of 16-bit integers or 32-bit floats, as stored."""
+    """Return pixels and alpha of 16-bit integers or 32-bit floats, as stored."""
     dtype = {(16, UNSIGNED): np.uint16, (32, FLOATING): np.float32}.get(page.kind)
     photometric = page.one(PHOTOMETRIC, BLACK_IS_ZERO)
     if dtype is None:
@@ -248,7 +248,7 @@ def _decode(data: bytes, page: _Page, colours: int) -> tuple[np.ndarray, np.ndar
 
 
 def _without_orientation(data: bytes, page: _Page) -> bytearray:
-    """Give the file with orientation 1: how OpenCV turns TIFFs differs between its versions."""
+    """Return the file with orientation 1: how OpenCV turns TIFFs differs between its versions."""
     changed = bytearray(data)
     found = page.directory.fields[ORIENTATION]
     changed[found.at : found.at + len(found.raw)] = integers(page.layout.order, found.kind, [1]).raw
@@ -269,7 +269,7 @@ def _decode_gray_alpha(data: bytes, page: _Page) -> tuple[np.ndarray, np.ndarray
 
 
 def _plane_file(data: bytes, page: _Page, plane: int, interleaved: int = 1) -> bytes:
-    """Give one plane's strips or tiles as a gray TIFF of its own, `interleaved` times as wide."""
+    """Return one plane's strips or tiles as a gray TIFF of its own, `interleaved` times as wide."""
     order = page.layout.order
     places, sizes = _pieces(page)
     each = len(places) // (page.samples if interleaved == 1 else 1)

@@ -74,7 +74,7 @@ def _fitting(offsets: list[int]) -> list[int]:
 
 
 def _described(metadata: Metadata) -> tuple[Directory, Order]:
-    """Give the EXIF and private fields as a directory to add to, and their byte order."""
+    """Return the EXIF and private fields as a directory to add to, and their byte order."""
     described, order = Directory(), None
     if metadata.exif is not None:
         layout, first = read_header(metadata.exif)
@@ -90,7 +90,7 @@ def _described(metadata: Metadata) -> tuple[Directory, Order]:
 
 
 def _strip(picture: Picture, top: int, bottom: int, order: Order) -> bytes:
-    """Give rows in file order; integers as differences from the left neighbour."""
+    """Return rows in file order; integers as differences from the left neighbour."""
     band = picture.pixels[top:bottom]
     if picture.alpha is not None:
         band = np.concatenate((band, picture.alpha[top:bottom, :, None]), axis=2)

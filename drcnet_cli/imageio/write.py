@@ -123,7 +123,7 @@ def _without_alpha(
 
 
 def _fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[Picture, list[str]]:
-    """Give the picture as the format can hold it, and what was lost.
+    """Return the picture as the format can hold it, and what was lost.
 
     Raises ImageError for alpha or sides that it cannot hold.
     """
@@ -150,7 +150,7 @@ def _fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[P
 
 
 def _fit_metadata(picture: Picture, writer: Format) -> tuple[Metadata, list[str]]:
-    """Give the metadata that the format can hold, and the names of what it cannot."""
+    """Return the metadata that the format can hold, and the names of what it cannot."""
     metadata, lost = picture.metadata, []
     jpeg = writer.name == "JPEG"
     if metadata.exif and (not writer.exif or (jpeg and len(metadata.exif) > JPEG_EXIF_BYTES)):

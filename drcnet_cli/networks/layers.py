@@ -24,7 +24,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 class PackedConv:
-    """A copy of a convolution for inference on a CPU; x must be N x C x H x W of its number type.
+    """A convolution for inference on a CPU; x must be N x C x H x W of its number type.
 
     Weights are laid out once, activation and addition included: oneDNN's convolutions can do these
     as they write their result, and torch hands them out under names of its own, those that its
@@ -32,26 +32,19 @@ class PackedConv:
     operations give the same at the cost of a few passes over memory.
     """
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
-        self._set(conv.weight, conv.bias, dtype, int(conv.stride[0]), int(conv.padding[0]))
-
-    @classmethod
-    def of(
-        cls, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, padding: int
-    ) -> "PackedConv":
-        """Build from weights that no layer has."""
-        conv = cls.__new__(cls)
-        conv._set(weight, bias, dtype, 1, padding)
-        return conv
-
-    def _set(
-        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, stride: int, padding: int
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, padding: int, stride: int = 1
     ) -> None:
         weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.stride, self.padding = [stride] * 2, [padding] * 2
         self.packed = fuses(dtype)
         self.weight = _pack(weight, self.stride, self.padding) if self.packed else weight
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, dtype: torch.dtype) -> "PackedConv":
+        """Copy a layer."""
+        return cls(conv.weight, conv.bias, dtype, int(conv.padding[0]), int(conv.stride[0]))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Convolve."""

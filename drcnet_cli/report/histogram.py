@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from drcnet_cli.report.blocks import Histogram
 from drcnet_cli.report.markup import number, text
@@ -66,12 +67,10 @@ def summarise(histogram: Histogram, values: Sequence[float]) -> str:
     unit = f" {histogram.unit}" if histogram.unit else ""
     if len(values) == 1:
         return f"1 picture: {number(values[0])}{unit}.{others}"
-    ordered, half = sorted(values), len(values) // 2
-    median = ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
     below = sum(value < 0 for value in values)
     return (
-        f"{len(values)} pictures: {number(ordered[0])} to {number(ordered[-1])}{unit}, "
-        f"median {number(median)}{unit}; {below or 'none'} below zero.{others}"
+        f"{len(values)} pictures: {number(min(values))} to {number(max(values))}{unit}, "
+        f"median {number(median(values))}{unit}; {below or 'none'} below zero.{others}"
     )
 
 

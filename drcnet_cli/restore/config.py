@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from drcnet_cli.device import choose_device, choose_devices, choose_dtype
-from drcnet_cli.engines import TORCH, Engine, check_backend, make_engine
+from drcnet_cli.engines import TORCH, check_backend, make_engine
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.restore.restorer import Restorer
@@ -73,6 +73,8 @@ class LoadedModel:
 
         Raises UsageError for a tiling that cannot be used.
         """
+        other = self.backend != TORCH
+        engine = make_engine(self.backend, self.network, self.info) if other else None
         return Restorer(
             self.network,
             self.info,
@@ -81,12 +83,9 @@ class LoadedModel:
             check_dtype=self.dtype == "auto",
             tiling=tiling,
             ensemble=ensemble,
-            engine=self._engine(),
+            engine=engine,
             notify=notify,
         )
-
-    def _engine(self) -> Engine | None:
-        return None if self.backend == TORCH else make_engine(self.backend, self.network, self.info)
 
 
 def open_model(config: RestoreConfig) -> LoadedModel:

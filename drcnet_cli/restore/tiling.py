@@ -154,7 +154,7 @@ def axis_starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
 
 
 def axis_weights(starts: tuple[int, ...], tile: int, smooth: bool = True) -> list[np.ndarray]:
-    """Weights along one axis, summing to one: raised-cosine ramps over each overlap, if smooth."""
+    """Compute an axis's weights, which sum to one: raised cosines over each overlap, if smooth."""
     total = np.zeros(starts[-1] + tile)
     raw = []
     for index, start in enumerate(starts):

@@ -16,12 +16,11 @@ from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import TrainingData, open_data
 from drcnet_cli.train.log import Journal, Listener, Meter, NoListener, Snapshot
-from drcnet_cli.train.objective import OBJECTIVES, Objective
+from drcnet_cli.train.objective import OBJECTIVES, Objective, input_psnr, mean_psnr
 from drcnet_cli.train.process import Interruption, Threads
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
 from drcnet_cli.train.setup import Run, open_run
 from drcnet_cli.train.state import torch_seed
-from drcnet_cli.train.validate import input_psnr, mean_psnr
 
 FINAL_NAME = "final.safetensors"
 BEST_NAME = "best.safetensors"

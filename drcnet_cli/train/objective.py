@@ -1,14 +1,21 @@
-"""The function that is minimised, by network, made from a configuration."""
+"""What a run is about: the function that is minimised, by network, and the score that users get.
+
+The score is the PSNR over the held pairs, with the tiling and the metric of `drcnet restore`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.metrics import psnr
+from drcnet_cli.networks.checkpoint import CheckpointInfo
+from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.contrast_queue import MomentumContrast
 from drcnet_cli.train.losses import (
@@ -19,6 +26,7 @@ from drcnet_cli.train.losses import (
     make_contrastive,
     stage_loss,
 )
+from drcnet_cli.train.samples import Sample
 from drcnet_cli.train.vgg import load_vgg
 
 if TYPE_CHECKING:
@@ -206,3 +214,29 @@ class TwoCropObjective(Objective):
 
 # By the network's name in NETWORKS: how its outputs become a loss.
 OBJECTIVES: dict[str, type[Objective]] = {"drcnet": TwoStageObjective, "airnet": TwoCropObjective}
+
+
+def mean_psnr(
+    network: nn.Module,
+    info: CheckpointInfo,
+    held: Mapping[str, Sample],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> float:
+    """Return the mean RGB PSNR in dB, rounded to 8 bits, of the restored held pairs.
+
+    `info` is what the checkpoint will say of itself: its training patch decides the tiles. The
+    network is left in eval mode. Raises NonFiniteError.
+    """
+    restorer = Restorer(network, info, device=device, dtype=dtype)
+    return fmean(
+        psnr(restorer.restore(degraded.transpose(1, 2, 0)), clean.transpose(1, 2, 0))
+        for degraded, clean in held.values()
+    )
+
+
+def input_psnr(held: Mapping[str, Sample]) -> float:
+    """Return the mean RGB PSNR in dB of the held pairs before any restoration."""
+    return fmean(
+        psnr(bad.transpose(1, 2, 0), good.transpose(1, 2, 0)) for bad, good in held.values()
+    )

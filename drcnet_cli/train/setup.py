@@ -23,12 +23,13 @@ from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
     Progress,
     State,
+    check_state,
+    described_network,
     find_state,
     load_state,
     not_a_state,
     save_state,
 )
-from drcnet_cli.train.state_check import check_state, described_network
 from drcnet_cli.version import __version__
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -259,21 +260,18 @@ def _limited(shape: NetworkConfig, config: TrainConfig) -> NetworkConfig:
 def _make_optimizer(
     config: TrainConfig, network: nn.Module, device: torch.device
 ) -> torch.optim.Optimizer:
+    betas = config.betas[0], config.betas[1]
     if config.optimizer == "muon":
-        return Muon(network.parameters(), config.lr, _pair(config.betas), config.weight_decay)
+        return Muon(network.parameters(), config.lr, betas, config.weight_decay)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return kinds[config.optimizer](
         network.parameters(),
         lr=config.lr,
-        betas=_pair(config.betas),
+        betas=betas,
         weight_decay=config.weight_decay,
         # One pass over each tensor instead of ten; other devices have no such kernel.
         fused=device.type in ("cpu", "cuda"),
     )
-
-
-def _pair(betas: tuple[float, ...]) -> tuple[float, float]:
-    return betas[0], betas[1]
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, Any]) -> None:
@@ -317,7 +315,7 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     for name, usual in _UNASKED.items():
         # Given, they are compared with the network there is, which --init may have decided.
         if now[name]:
-            before[name] = shape.get(name, before.get(name))
+            before[name] = shape.get(name, before.get(name))  # some networks have none
         elif before.get(name) == usual:
             before[name] = 0
     return [

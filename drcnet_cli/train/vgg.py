@@ -68,7 +68,7 @@ class ImageNetNormalise(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """N x 3 x H x W -> the same shape."""
+        """Normalise N x 3 x H x W; the same shape."""
         return (image - self.get_buffer("mean")) / self.get_buffer("deviation")
 
 
@@ -138,7 +138,7 @@ class VGGFeatures(nn.Module):
             return [relu1_1, relu2_1, relu3_1]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """N x 3 x H x W in [0, 1], H and W >= 8 -> the three feature maps."""
+        """Return the three feature maps of N x 3 x H x W in [0, 1], H and W >= 8."""
         return self.levels(self.first(image))
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin
@@ -28,24 +28,108 @@ SOURCE_MANIFEST = Path(__file__).parents[2] / "weights.json"
 REPO_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
+# What each field must be, in the order of the errors; schema.json says the same to editors.
+
+
+class _Rule(NamedTuple):
+    """What a field must be, in words and as a test of its JSON value."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def _text(pattern: str = r"(?s).*\S.*", expected: str = "text", longest: int = 10_000) -> _Rule:
+    """Return the rule for a string that matches as a whole; by default any but a blank one.
+
+    It has no control characters besides tabs and line ends.
+    """
+    return _Rule(
+        expected,
+        lambda value: (
+            isinstance(value, str)
+            and len(value) <= longest
+            and re.fullmatch(pattern, value) is not None
+            and not any(is_control(character) for character in value if character not in "\t\n")
+        ),
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(least: int, most: int = 2**53) -> _Rule:
+    return _Rule(
+        f"a whole number of at least {least} and at most {most}",
+        lambda value: _is_whole(value) and least <= value <= most,
+    )
+
+
+def _wholes(least: int) -> _Rule:
+    return _Rule(
+        "a list of whole numbers",
+        lambda value: (
+            isinstance(value, list) and all(_is_whole(item) and item >= least for item in value)
+        ),
+    )
+
+
+_ANYTHING = _Rule("present", lambda _: True)
+_FLAG = _Rule("true or false", lambda value: isinstance(value, bool))
+_LIST = _Rule("a list", lambda value: isinstance(value, list))
+# The limit is float's own: a longer whole number cannot be made one. NaN is below nothing.
+_NUMBER = _Rule(
+    "a number",
+    lambda value: (
+        (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
+    ),
+)
+_NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
+_NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)
+# No separator and no leading dot: a manifest can never make us write outside our folders.
+_FILE = _text(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors", "a plain file name ending in .safetensors", 120
+)
+_TASK = _Rule(f"one of {', '.join(TASKS)}", lambda value: isinstance(value, str) and value in TASKS)
+_EFFORT = _Rule(
+    "one of " + ", ".join(EFFORTS), lambda value: isinstance(value, str) and value in EFFORTS
+)
+_ARCH = _Rule(
+    f"one of {', '.join(NETWORKS)}", lambda value: isinstance(value, str) and value in NETWORKS
+)
+
+_MANIFEST = {
+    "schema_version": _Rule(
+        f"{SCHEMA_VERSION} for this version of drcnet",
+        lambda value: _is_whole(value) and value == SCHEMA_VERSION,
+    ),
+    "checkpoints": _LIST,
+}
+
+
+def _must_be(rule: _Rule, default: Any = MISSING) -> Any:  # noqa: ANN401 - of any type
+    """Declare a field with its rule; one that has a default may be left out."""
+    return field(default=default, metadata={"rule": rule})
+
+
 @dataclass(frozen=True)
 class Score:
     """One measured figure; `input_value` is the same metric of the degraded input, if measured."""
 
-    dataset: str
-    metric: str
-    value: float
-    input_value: float | None
-    command: str
+    dataset: str = _must_be(_text())
+    metric: str = _must_be(_text())
+    value: float = _must_be(_NUMBER)
+    input_value: float | None = _must_be(_NUMBER_OR_NULL)
+    command: str = _must_be(_text())
 
 
 @dataclass(frozen=True)
 class HubSource:
     """Where a hub serves a file; in the manifest, `revision` is a commit and never a branch."""
 
-    repo: str
-    revision: str
-    filename: str
+    repo: str = _must_be(_text(REPO_PATTERN, "owner/name"))
+    revision: str = _must_be(_text("[0-9a-f]{40}", "a commit of 40 hex digits"))
+    filename: str = _must_be(_FILE)
 
 
 @dataclass(frozen=True)
@@ -58,22 +142,23 @@ class Checkpoint:
     `effort` is one of `EFFORTS`: what --effort asks for.
     """
 
-    name: str
-    task: str
-    config: dict[str, Any]
-    file: str
-    bytes: int
-    sha256: str
-    training_patch: int
-    training_data: str
-    training_recipe: str
-    licence: str
-    default: bool
-    scores: tuple[Score, ...]
-    bundled: bool
-    hub: HubSource | None
-    arch: str = DEFAULT_NETWORK
-    effort: str = FAST
+    name: str = _must_be(_NAME)
+    task: str = _must_be(_TASK)
+    config: dict[str, Any] = _must_be(_ANYTHING)
+    file: str = _must_be(_FILE)
+    # A download stops at the stated size, so no size may be without end.
+    bytes: int = _must_be(_whole(1, 2**36))
+    sha256: str = _must_be(_text("[0-9a-f]{64}", "64 lower-case hex digits"))
+    training_patch: int = _must_be(_whole(8, 65536))  # as in a checkpoint's own description
+    training_data: str = _must_be(_text())
+    training_recipe: str = _must_be(_text())
+    licence: str = _must_be(_text())
+    default: bool = _must_be(_FLAG)
+    scores: tuple[Score, ...] = _must_be(_LIST)
+    bundled: bool = _must_be(_FLAG)
+    hub: HubSource | None = _must_be(_ANYTHING)
+    arch: str = _must_be(_ARCH, DEFAULT_NETWORK)
+    effort: str = _must_be(_EFFORT, FAST)
 
 
 @dataclass(frozen=True)
@@ -169,10 +254,10 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def parse_manifest(document: object, path: Path) -> Manifest:
     """Turn decoded JSON into a Manifest; `path` is named in the errors."""
-    values = _fields(document, _MANIFEST, path.name, optional="$schema")
+    found = _fields(document, _MANIFEST, path.name, optional="$schema")
     checkpoints = tuple(
         _checkpoint(entry, f"{path.name}, checkpoint {index + 1}")
-        for index, entry in enumerate(values["checkpoints"])
+        for index, entry in enumerate(found["checkpoints"])
     )
     _check_together(checkpoints, path.name)
     return Manifest(path, checkpoints)
@@ -181,21 +266,16 @@ def parse_manifest(document: object, path: Path) -> Manifest:
 def _checkpoint(value: object, where: str) -> Checkpoint:
     if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
         where = f"{where} ({value['name']})"
-    values = _with_optional(value, _CHECKPOINT, {"arch": _ARCH, "effort": _EFFORT}, where)
-    scores = [
-        _fields(item, _SCORE, f"{where}, scores, item {index + 1}")
-        for index, item in enumerate(values["scores"])
-    ]
-    hub = values["hub"]
-    arch = values.get("arch", DEFAULT_NETWORK)
-    return Checkpoint(
-        **values
-        | {
-            "config": _config(arch, values["config"], f"{where}, config"),
-            "scores": tuple(Score(**score) for score in scores),
-            "hub": None if hub is None else HubSource(**_fields(hub, _HUB, f"{where}, hub")),
-        }
+    found = _fields(value, _rules(Checkpoint, value), where)
+    arch = found.get("arch", DEFAULT_NETWORK)
+    found["config"] = _config(arch, found["config"], f"{where}, config")
+    found["scores"] = tuple(
+        Score(**_fields(item, _rules(Score, item), f"{where}, scores, item {number}"))
+        for number, item in enumerate(found["scores"], 1)
     )
+    if (hub := found["hub"]) is not None:
+        found["hub"] = HubSource(**_fields(hub, _rules(HubSource, hub), f"{where}, hub"))
+    return Checkpoint(**found)
 
 
 def _config(arch: str, value: object, where: str) -> dict[str, Any]:
@@ -207,14 +287,6 @@ def _config(arch: str, value: object, where: str) -> dict[str, Any]:
     written = kind().to_dict() | (value if isinstance(value, dict) else {})
     rules = {field.name: _rule_of(field) for field in fields(kind) if field.name in written}
     return _fields(value, rules, where)
-
-
-def _with_optional(
-    value: object, rules: Mapping[str, "_Rule"], optional: Mapping[str, "_Rule"], where: str
-) -> dict[str, Any]:
-    """Return an object's fields: all of `rules`, and those of `optional` that it has."""
-    keys = set(value) & set(optional) if isinstance(value, dict) else set()
-    return _fields(value, {**rules, **{key: optional[key] for key in keys}}, where)
 
 
 def _rule_of(field: "Field[Any]") -> "_Rule":
@@ -251,115 +323,11 @@ def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
             )
 
 
-# What each field must be; schema.json says the same to editors. The order is that of the errors.
-
-
-class _Rule(NamedTuple):
-    """What a field must be, in words and as a test of its JSON value."""
-
-    expected: str
-    accepts: Callable[[Any], bool]
-
-
-def _text(pattern: str = r"(?s).*\S.*", expected: str = "text", longest: int = 10_000) -> _Rule:
-    """Return the rule for a string that matches as a whole; by default any but a blank one.
-
-    It has no control characters besides tabs and line ends.
-    """
-    return _Rule(
-        expected,
-        lambda value: (
-            isinstance(value, str)
-            and len(value) <= longest
-            and re.fullmatch(pattern, value) is not None
-            and not any(is_control(character) for character in value if character not in "\t\n")
-        ),
-    )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _whole(least: int, most: int = 2**53) -> _Rule:
-    return _Rule(
-        f"a whole number of at least {least} and at most {most}",
-        lambda value: _is_whole(value) and least <= value <= most,
-    )
-
-
-_EFFORT = _Rule(
-    "one of " + ", ".join(EFFORTS), lambda value: isinstance(value, str) and value in EFFORTS
-)
-
-
-def _wholes(least: int) -> _Rule:
-    return _Rule(
-        "a list of whole numbers",
-        lambda value: (
-            isinstance(value, list) and all(_is_whole(item) and item >= least for item in value)
-        ),
-    )
-
-
-_ANYTHING = _Rule("present", lambda _: True)
-_FLAG = _Rule("true or false", lambda value: isinstance(value, bool))
-_LIST = _Rule("a list", lambda value: isinstance(value, list))
-# The limit is float's own: a longer whole number cannot be made one. NaN is below nothing.
-_NUMBER = _Rule(
-    "a number",
-    lambda value: (
-        (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
-    ),
-)
-_NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
-_NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)
-# No separator and no leading dot: a manifest can never make us write outside our folders.
-_FILE = _text(
-    r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors", "a plain file name ending in .safetensors", 120
-)
-
-_ARCH = _Rule(
-    "one of " + ", ".join(NETWORKS), lambda value: isinstance(value, str) and value in NETWORKS
-)
-_MANIFEST = {
-    "schema_version": _Rule(
-        f"{SCHEMA_VERSION} for this version of drcnet",
-        lambda value: _is_whole(value) and value == SCHEMA_VERSION,
-    ),
-    "checkpoints": _LIST,
-}
-_CHECKPOINT = {
-    "name": _NAME,
-    "task": _Rule(
-        "one of " + ", ".join(TASKS), lambda value: isinstance(value, str) and value in TASKS
-    ),
-    "config": _ANYTHING,
-    "file": _FILE,
-    # A download stops at the stated size, so no size may be without end.
-    "bytes": _whole(1, 2**36),
-    "sha256": _text("[0-9a-f]{64}", "64 lower-case hex digits"),
-    "training_patch": _whole(8, 65536),  # pixels, as in a checkpoint's own description
-    "training_data": _text(),
-    "training_recipe": _text(),
-    "licence": _text(),
-    "default": _FLAG,
-    "scores": _LIST,
-    "bundled": _FLAG,
-    "hub": _ANYTHING,
-}
-_SCORE = {
-    "dataset": _text(),
-    "metric": _text(),
-    "value": _NUMBER,
-    "input_value": _NUMBER_OR_NULL,
-    "command": _text(),
-}
-_HUB = {
-    "repo": _text(REPO_PATTERN, "owner/name"),
-    "revision": _text("[0-9a-f]{40}", "a commit of 40 hex digits"),
-    "filename": _FILE,
-}
+def _rules(kind: type, value: object) -> dict[str, _Rule]:
+    """Return the rules of a dataclass's fields that an object has, or must have."""
+    given = value if isinstance(value, dict) else {}
+    asked = (field for field in fields(kind) if field.default is MISSING or field.name in given)
+    return {field.name: field.metadata["rule"] for field in asked}
 
 
 def _fields(

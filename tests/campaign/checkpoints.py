@@ -33,8 +33,7 @@ from drcnet_cli.networks.convert import convert_file
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.restore.restorer import Restorer
-from drcnet_cli.train.state import Progress, State, load_state, save_state
-from drcnet_cli.train.state_check import check_state
+from drcnet_cli.train.state import Progress, State, check_state, load_state, save_state
 from drcnet_cli.train.vgg import load_vgg
 from drcnet_cli.weights.manifest import load_manifest
 from drcnet_cli.weights.store import BUNDLED_DIR, bundled_path, cached_path

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.campaign.disk_workloads import DISK_WORKLOADS
 from tests.campaign.processes import start_fresh
-from tests.campaign.workloads import WORKLOADS, Workload, environment, leftovers
+from tests.campaign.workloads import WORKLOADS, Workload, environment, temporaries
 
 ALL = {**WORKLOADS, **DISK_WORKLOADS}
 PAGE = 4096
@@ -57,7 +57,7 @@ class Disk:
 
 
 def pages(folder: Path) -> int:
-    """Give the bytes that the files below a folder take on a tmpfs."""
+    """Return the bytes that the files below a folder take on a tmpfs."""
     return sum(-(-path.stat().st_size // PAGE) * PAGE for path in folder.rglob("*"))
 
 
@@ -126,7 +126,7 @@ class Campaign:
             self.blame("sentences too many", name, "\n".join(sentences))
 
     def _left(self, name: str, place: Path) -> None:
-        for path in leftovers(self.work.outputs(place)):
+        for path in temporaries(self.work.outputs(place)):
             self.blame("left behind", name, str(path))
 
     def start(self, place: Path) -> int:

@@ -105,7 +105,7 @@ class Import(Pull):
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """Give the files below a folder as text, less what varies from run to run."""
+    """Return the files below a folder as text, less what varies from run to run."""
     texts = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
     if "a.csv" in texts:
         rows = [{**row, "seconds": ""} for row in csv.DictReader(texts["a.csv"].splitlines())]

@@ -65,7 +65,7 @@ def bound() -> None:
 
 
 def obey() -> None:
-    """Give up root's right to pass over permissions: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+    """Drop root's right to pass over permissions: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     bound()
     for capability in (1, 2):
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP

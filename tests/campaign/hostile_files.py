@@ -36,7 +36,7 @@ class Call:
 
 
 def with_code(mark: Path, payload: str, protocol: int, nesting: str) -> bytes:
-    """Give a pickle that would make the folder `mark`."""
+    """Return a pickle that would make the folder `mark`."""
     evil: object = Call(*PAYLOADS[payload](mark))
     tensors = {"conv_01.weight": torch.zeros(2)}
     content = {
@@ -129,7 +129,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def odd_value(rng: random.Random, depth: int = 0) -> object:
-    """Give a JSON value that nobody expects."""
+    """Return a JSON value that nobody expects."""
     plain: list[object] = [
         None, True, False, 0, -1, 1, 10**9, -(10**9), 2**63, 2**64, 10**400, 1e308, -0.0, 1e-320,
         float("nan"), float("inf"), "", "x" * 10_000, "\x1b[2J", "\ud800", "../../x", "\0", "64",
@@ -174,7 +174,7 @@ def _change(value: object, rng: random.Random) -> None:
 
 
 def safetensors(header: object, data: bytes, length: int | None = None) -> bytes:
-    """Give a safetensors file with any header; `length` lies about its length."""
+    """Return a safetensors file with any header; `length` lies about its length."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 

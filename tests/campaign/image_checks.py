@@ -45,13 +45,13 @@ class Told(NamedTuple):
 
 
 def identity_restorer() -> Restorer:
-    """Give a restorer that changes nothing, tile by tile."""
+    """Return a restorer that changes nothing, tile by tile."""
     info = CheckpointInfo(DRCNetConfig(width=2, depth=1), training_patch=64)
     return Restorer(nn.Identity(), info, device=torch.device("cpu"), tiling=TileOptions(batch=4))
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Give the sha256 of every file by its place."""
+    """Return the sha256 of every file by its place."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -203,7 +203,7 @@ def _equal(output: Picture, picture: Picture) -> bool:
 
 
 def other_size(path: Path) -> tuple[int, int] | str:
-    """Give width and height as other programs decode them whole, or what they say against it."""
+    """Return width and height as other programs decode them whole, or what they say against it."""
     data = path.read_bytes()
     if path.suffix.lower() in {".png", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

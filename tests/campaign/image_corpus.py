@@ -30,7 +30,7 @@ TIFF_COMPRESSIONS = ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "webp
 
 
 def corpus() -> dict[str, tuple[str, bytes]]:
-    """Give by name the usual suffix and the bytes of each whole file; the same at every call."""
+    """Return by name the usual suffix and the bytes of each whole file; the same at every call."""
     files: dict[str, tuple[str, bytes]] = {}
     for name, (data, _) in cases.EXACT.items():
         files[name] = (_suffix_of(data), data)

@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
 
 def make_case(number: int, seed: int, corpus: Corpus) -> Case:
-    """Give case `number`; even numbers cut each whole file at every 1 %, odd ones damage one."""
+    """Return case `number`; even numbers cut each whole file at every 1 %, odd ones damage one."""
     rng = random.Random(f"{seed}:{number}")
     names = list(corpus)
     if number % 2 == 0:
@@ -45,12 +45,12 @@ def make_case(number: int, seed: int, corpus: Corpus) -> Case:
 
 
 def every_case(corpus: Corpus) -> int:
-    """Give how many cases cut each whole file at every 1 %, and damage as many."""
+    """Return how many cases cut each whole file at every 1 %, and damage as many."""
     return 2 * PERCENTS * len(corpus)
 
 
 def _damaged(rng: random.Random, data: bytes, others: list[bytes]) -> tuple[str, bytes]:
-    """Give what was done, and the bytes after one to three changes."""
+    """Return what was done, and the bytes after one to three changes."""
     changed, done = bytearray(data), []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         name, change = rng.choice(list(_CHANGES.items()))

@@ -102,7 +102,7 @@ def run_worker(options: argparse.Namespace) -> None:
 
 
 def _batches(first: int, last: int, bundled: int) -> Iterator[tuple[int, int, str]]:
-    """Give each batch's cases and how they are restored; the extremes are a batch of their own."""
+    """Return each batch's cases and how they are restored; the extremes are one of their own."""
     bundled_batches = -(-bundled // BATCH)
     if first < 0:
         yield first, min(0, last), "process"
@@ -115,7 +115,7 @@ def _batches(first: int, last: int, bundled: int) -> Iterator[tuple[int, int, st
 
 
 def _case(number: int, seed: int, files: Corpus) -> Case:
-    """Give a damaged file, or for a negative number an extreme one."""
+    """Return a damaged file, or for a negative number an extreme one."""
     if number >= 0:
         return make_case(number, seed, files)
     name, make = list(EXTREMES.items())[-1 - number]

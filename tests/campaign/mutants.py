@@ -41,7 +41,7 @@ class Mutant:
 
 
 def mutants(source: str) -> list[Mutant]:
-    """Give every mutant of a module's source, always in the same order."""
+    """Return every mutant of a module's source, always in the same order."""
     found = []
     while True:
         changer = _Changer(len(found))
@@ -98,7 +98,7 @@ def _shown(node: ast.AST) -> str:
 
 
 def _replacements(node: ast.AST) -> list[ast.AST]:
-    """Give what may stand in a node's place."""
+    """Return what may stand in a node's place."""
     found: list[ast.AST] = []
     if isinstance(node, ast.Compare):
         for index, operator in enumerate(node.ops):

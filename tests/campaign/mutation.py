@@ -39,7 +39,7 @@ _HEAVY = ["torch", "numpy", "cv2", "PIL.Image", "pytest", "hypothesis", "safeten
 
 
 class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a mutant's source in place of the module's."""
+    """Puts a mutant's source in the place of the module's."""
 
     def __init__(self, name: str, path: Path, source: str) -> None:
         self._name, self._path, self._source = name, path, source
@@ -56,7 +56,7 @@ class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def verdict(name: str, path: Path, mutant: Mutant, tests: list[str], limit: float) -> str:
-    """Give `survived`, `killed` or `timeout`: most need few of hypothesis's examples to die."""
+    """Return `survived`, `killed` or `timeout`: most need few of hypothesis's examples to die."""
     quick = run(name, path, mutant, tests, limit, examples=15)
     return run(name, path, mutant, tests, limit) if quick == "survived" else quick
 

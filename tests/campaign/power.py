@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.campaign.processes import Process
-from tests.campaign.workloads import WORKLOADS, Workload, leftovers
+from tests.campaign.workloads import WORKLOADS, Workload, temporaries
 
 MOST_KILLS = 4  # a session
 LONGEST = 180.0  # seconds of one run
@@ -60,7 +60,7 @@ class Tally:
 
 
 def processor_time(pid: int) -> float:
-    """Give the seconds that all threads of a process have run; 0 when it is gone."""
+    """Return the seconds that all threads of a process have run; 0 when it is gone."""
     total = 0
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -71,7 +71,7 @@ def processor_time(pid: int) -> float:
 
 
 def members(session: int) -> list[int]:
-    """Give the processes of a session that live."""
+    """Return the processes of a session that live."""
     found = []
     for path in Path("/proc").iterdir():
         if path.name.isdecimal():
@@ -104,7 +104,7 @@ class Campaign:
         return self.work.start(place, case, fresh=is_fresh(case) or not self.work.forks)
 
     def clock(self, process: Process, started: float) -> float:
-        """Give a run's time so far, by the clock that its moments are on."""
+        """Return a run's time so far, by the clock that its moments are on."""
         if self.work.name == "pull":
             return time.monotonic() - started
         return processor_time(process.pid)
@@ -168,7 +168,7 @@ class Campaign:
 
     def _look(self, place: Path, case: int) -> None:
         """Check what lies there right after a kill."""
-        self.tally.counts["temporary after a kill"] += len(leftovers(self.work.outputs(place)))
+        self.tally.counts["temporary after a kill"] += len(temporaries(self.work.outputs(place)))
         for text in self.work.broken(place):
             self.tally.blame("half files", f"case {case}: {text}")
 
@@ -186,7 +186,7 @@ class Campaign:
             found, expected = self.work.result(place), self.work.expected
             names = [n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n)]
             self.tally.blame("other results", f"case {case}: {sorted(names)[:5]}")
-        for path in leftovers(self.work.outputs(place)):
+        for path in temporaries(self.work.outputs(place)):
             self.tally.blame("left at the end", f"case {case}: {path}")
         self._await_orphans(case)
 
@@ -202,7 +202,7 @@ class Campaign:
             self.tally.blame("wrong", f"case {case}: {wrong}")
 
     def _await_orphans(self, case: int) -> None:
-        """Give what a dead parent had started half a minute to notice."""
+        """Return what a dead parent had started half a minute to notice."""
         deadline = time.monotonic() + 30
         for session in self.orphaned:
             while alive := members(session):

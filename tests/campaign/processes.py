@@ -19,7 +19,7 @@ class Process(Protocol):
     returncode: int | None
 
     def poll(self) -> int | None:
-        """Give the exit code, if it has ended."""
+        """Return the exit code, if it has ended."""
         ...
 
     def wait(self, timeout: float) -> int | None:

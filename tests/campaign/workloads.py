@@ -31,7 +31,7 @@ GOLDEN = ROOT / "tests" / "golden" / "drcnet_wf8_depth4_sf0-4.pth"
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Give a process's environment: this package, one thread, its own cache, no network."""
+    """Return a process's environment: this package, one thread, its own cache, no network."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("DRCNET_", "HF_"))}
     return {
         **kept,
@@ -63,7 +63,7 @@ def released_network(path: Path, width: int) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Give the sha256 of each file below a folder, but for hidden ones."""
+    """Return the sha256 of each file below a folder, but for hidden ones."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -71,8 +71,8 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Give the files that a process of ours, or a library under it, meant to be temporary."""
+def temporaries(folder: Path) -> list[Path]:
+    """Return the files that a process of ours, or a library under it, meant to be temporary."""
     return [
         path
         for path in folder.rglob("*")
@@ -101,15 +101,15 @@ class Workload:
         raise NotImplementedError
 
     def command(self, place: Path, case: int) -> list[str]:
-        """Give the command line."""
+        """Return the command line."""
         raise NotImplementedError
 
     def environment(self, place: Path) -> dict[str, str]:
-        """Give its environment."""
+        """Return its environment."""
         return environment(place)
 
     def outputs(self, place: Path) -> Path:
-        """Give the folder that the final names are in."""
+        """Return the folder that the final names are in."""
         return place / "out"
 
     def started(self, place: Path) -> bool:
@@ -117,7 +117,7 @@ class Workload:
         return self.outputs(place).exists()
 
     def result(self, place: Path) -> dict[str, str]:
-        """Give what must not depend on disturbances."""
+        """Return what must not depend on disturbances."""
         return digests(self.outputs(place))
 
     def broken(self, place: Path) -> list[str]:
@@ -133,7 +133,7 @@ class Workload:
         return None
 
     def repeated(self, place: Path, before: object, output: str) -> tuple[int, str]:
-        """Give how much a run did again that need not be (unit of the job), and what is wrong."""
+        """Return how much a run did again that need not be (unit of the job), and what is wrong."""
         raise NotImplementedError
 
     def ended(self, place: Path, code: int) -> bool:
@@ -173,7 +173,7 @@ class Restore(Workload):
     def before(self, place: Path) -> dict[Path, int]:
         found = [path for path in self.outputs(place).rglob("*") if path.is_file()]
         return {
-            path: path.stat().st_mtime_ns for path in found if path not in leftovers(path.parent)
+            path: path.stat().st_mtime_ns for path in found if path not in temporaries(path.parent)
         }
 
     def repeated(self, place: Path, before: object, output: str) -> tuple[int, str]:
@@ -206,7 +206,7 @@ class Train(Workload):
         return [sys.executable, "-m", "drcnet_cli", "train", *given]
 
     def result(self, place: Path) -> dict[str, str]:
-        """Give the weights' and the optimiser's digests; the minutes that it took may differ."""
+        """Return the weights' and the optimiser's digests; the minutes that it took may differ."""
         found = {}
         for name in ("final.safetensors", "best.safetensors", STATE_NAME):
             with safe_open(self.outputs(place) / name, framework="np") as file:
@@ -239,7 +239,7 @@ class Train(Workload):
         return load_state(state).progress.step if state else 0
 
     def before(self, place: Path) -> tuple[int, int]:
-        """Give the steps done, as logged, and the steps saved."""
+        """Return the steps done, as logged, and the steps saved."""
         log, done = self.outputs(place) / "log.jsonl", 0
         for line in log.read_text().splitlines() if log.is_file() else ():
             if line.endswith("}"):
@@ -298,7 +298,7 @@ class Pull(Workload):
         return place / "cache"
 
     def result(self, place: Path) -> dict[str, str]:
-        """Give what is in the cache; the lock of a download stays, empty."""
+        """Return what is in the cache; the lock of a download stays, empty."""
         return {n: d for n, d in digests(place / "cache").items() if not n.endswith(".lock")}
 
     def broken(self, place: Path) -> list[str]:

@@ -17,7 +17,7 @@ def make(root, *names):
 
 
 def found(name, root):
-    """Give the names of a set's cases, having checked that each input has its own target."""
+    """Return the names of a set's cases, having checked that each input has its own target."""
     suite = find_suite(TEST_SETS[name], root)
     for case in suite.cases:
         degraded, target = case.load()

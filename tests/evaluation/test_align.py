@@ -22,7 +22,7 @@ def scene() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def shifted():
-    """Give a result that is darker and lies two pixels off, and its target."""
+    """Return a result that is darker and lies two pixels off, and its target."""
     whole = scene()
     return (whole[8:104, 5:117] * 0.9).astype(np.uint8), whole[6:102, 6:118]
 

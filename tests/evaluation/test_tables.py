@@ -24,8 +24,8 @@ def test_the_input_comes_first_ours_last_and_the_published_between():
     paper = next(row for row in rows if row.method.startswith("DRCNet"))
     assert paper.cells()[1] == "38.23"
     # 38.0 dB is a little worse than the paper's 38.23, and far better than the input's 20.
-    assert paper.fewer[0] == pytest.approx(100 * (1 - 10 ** (0.23 / 20)))
-    assert rows[0].fewer[0] == pytest.approx(100 * (1 - 10 ** (-18 / 20)))
+    assert paper.reductions[0] == pytest.approx(100 * (1 - 10 ** (0.23 / 20)))
+    assert rows[0].reductions[0] == pytest.approx(100 * (1 - 10 ** (-18 / 20)))
 
 
 def test_a_part_of_a_set_stands_alone_and_says_so():
@@ -40,8 +40,8 @@ def test_an_ssim_of_another_kind_is_shown_but_not_compared():
     rows = scores.rows(evaluation(image("a", 31.0), benchmark="cbsd68-25"))
     other = next(row for row in rows if row.method.startswith("AirNet"))
     assert other.ssim is not None
-    assert other.fewer[0] is not None
-    assert other.fewer[1] is None
+    assert other.reductions[0] is not None
+    assert other.reductions[1] is None
 
 
 def test_averages_need_every_set_of_the_group():

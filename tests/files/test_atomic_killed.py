@@ -32,7 +32,7 @@ def new_process(monkeypatch):
 
 @pytest.fixture
 def writer(tmp_path):
-    """Give another process that is in the middle of writing `other.png`, and its temporary."""
+    """Return another process that is in the middle of writing `other.png`, and its temporary."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path / "other.png")],
         env=environment(tmp_path),

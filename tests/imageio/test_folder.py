@@ -35,7 +35,7 @@ def test_colour_profiles_are_followed_but_srgb_changes_nothing(tmp_path):
 
 
 def _swap_primaries(profile: bytes) -> bytes:
-    """Give an sRGB profile, not called so, whose red is blue and whose blue is red."""
+    """Return an sRGB profile, not called so, whose red is blue and whose blue is red."""
     swapped = profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
     return swapped.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")).replace(
         b"sRGB built-in", b"swap built-in"

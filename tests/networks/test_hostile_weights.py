@@ -22,8 +22,7 @@ from drcnet_cli.networks.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.networks.drcnet.released import sniff_size
 from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.train.state import Progress, State, load_state, save_state
-from drcnet_cli.train.state_check import check_state
+from drcnet_cli.train.state import Progress, State, check_state, load_state, save_state
 from drcnet_cli.train.vgg import load_vgg
 
 CONFIG = DRCNetConfig(width=2, depth=2)
@@ -117,7 +116,7 @@ def test_whole_files_are_read_as_torch_reads_them(tmp_path, zipped, protocol):
 
 
 def recipe(numel=4, offset=0, size=(4,), stride=(1,), real=16, dtype="FloatStorage"):
-    """Give a zip with one tensor described so, and `real` bytes for it."""
+    """Return a zip with one tensor described so, and `real` bytes for it."""
     numbers = "".join(f"I{n}\n" for n in size), "".join(f"I{n}\n" for n in stride)
     program = (
         "}X\x01\0\0\0x"

@@ -19,7 +19,7 @@ def names(folder) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def leftovers(folder) -> list:
+def temporaries(folder) -> list:
     return [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
 
 
@@ -260,7 +260,7 @@ def test_an_interrupted_run_leaves_whole_files_and_goes_on(sent, tmp_path, drcne
     assert "Traceback" not in stderr
     done = names(tmp_path / "out")
     assert 2 <= len(done) < 12
-    assert leftovers(tmp_path) == []
+    assert temporaries(tmp_path) == []
     for name in done:
         Image.open(tmp_path / "out" / name).load()
     again = drcnet(*call, "--json")
@@ -373,7 +373,7 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path, drcnet, tiny_weights):
     assert again.returncode == 0, again.stderr
     restored = [json.loads(line) for line in again.stdout.splitlines()]
     assert sum(record["status"] == "skipped" for record in restored) == len(done - {"7.webp"})
-    assert leftovers(tmp_path) == []
+    assert temporaries(tmp_path) == []
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()
     }

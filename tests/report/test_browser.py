@@ -56,7 +56,7 @@ def window(tmp_path_factory):
 
 @pytest.fixture
 def browser(window, page):
-    """Give the browser with the page freshly opened, wide and light."""
+    """Return the browser with the page freshly opened, wide and light."""
     window.resize(1000, 800)
     window.open(page)
     yield window

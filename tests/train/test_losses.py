@@ -41,7 +41,7 @@ def random_features(name=VGG19, dtype=torch.float64):
 
 
 def images(count=3, side=12, dtype=torch.float64):
-    """Give (restored, clean, degraded): noisy, with a restoration off in another direction."""
+    """Return (restored, clean, degraded): noisy, with a restoration off in another direction."""
     torch.manual_seed(2)
     clean = F.avg_pool2d(torch.rand(count, 3, side + 4, side + 4, dtype=dtype), 5, 1)
     degraded = clean + 0.2 * torch.randn_like(clean)

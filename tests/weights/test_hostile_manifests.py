@@ -19,7 +19,7 @@ HUB = {"repo": "someone/checkpoints", "revision": "a" * 40, "filename": "x.safet
 
 @pytest.fixture
 def read(tmp_path):
-    """Give a function that reads a manifest given as text, bytes or JSON value."""
+    """Return a function that reads a manifest given as text, bytes or JSON value."""
 
     def read(content):
         text = content if isinstance(content, (str, bytes)) else json.dumps(content)

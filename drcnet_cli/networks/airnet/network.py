@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.shortcut_norm = BatchNorm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x channels_in x H x W -> N x channels_out x H/stride x W/stride, rounded up."""
+        """Turn N x channels_in x H x W into N x channels_out x H/stride x W/stride, rounded up."""
         y = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
         return F.leaky_relu(self.norm2(self.conv2(y)) + self.shortcut_norm(self.shortcut(x)), SLOPE)
 
@@ -100,7 +100,7 @@ class DCN(nn.Module):
         nn.init.zeros_(self.places.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """N x features x H x W -> the same shape."""
+        """Turn N x features x H x W into the same shape."""
         found = self.places(torch.cat([x, guide], dim=1))
         offsets, mask = found[:, : 2 * TAPS], torch.sigmoid(found[:, 2 * TAPS :])
         return deformable_conv(x, offsets, mask, self.weight)
@@ -118,7 +118,7 @@ class SFT(nn.Module):
         self.beta2 = nn.Conv2d(features, features, 1, bias=False)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """N x features x H x W -> the same shape."""
+        """Turn N x features x H x W into the same shape."""
         gamma = self.gamma2(F.leaky_relu(self.gamma1(guide), SLOPE))
         beta = self.beta2(F.leaky_relu(self.beta1(guide), SLOPE))
         return x * gamma + beta
@@ -136,7 +136,7 @@ class DGM(nn.Module):
         self.modulate = SFT(config) if config.modulation else None
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """N x features x H x W -> the same shape."""
+        """Turn N x features x H x W into the same shape."""
         out = x
         if self.deform is not None:
             out = out + self.deform(x, guide)
@@ -156,7 +156,7 @@ class DGB(nn.Module):
         self.conv2 = conv3x3(config.features, config.features)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """N x features x H x W -> the same shape."""
+        """Turn N x features x H x W into the same shape."""
         y = F.leaky_relu(self.module1(x, guide), SLOPE)
         y = F.leaky_relu(self.conv1(y), SLOPE)
         y = F.leaky_relu(self.module2(y, guide), SLOPE)
@@ -172,7 +172,7 @@ class DGG(nn.Module):
         self.conv = conv3x3(config.features, config.features)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
-        """N x features x H x W -> the same shape."""
+        """Turn N x features x H x W into the same shape."""
         y = x
         for block in self.blocks:
             y = block(y, guide)

@@ -174,7 +174,7 @@ class ResBlock(nn.Module):
         self.identity = nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x channels_in x H x W -> N x channels_out x H x W."""
+        """Turn N x channels_in x H x W into N x channels_out x H x W."""
         y = F.leaky_relu(self.conv1(x), SLOPE)
         return F.leaky_relu(self.conv2(y), SLOPE) + self.identity(x)
 

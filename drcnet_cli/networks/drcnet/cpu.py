@@ -29,14 +29,14 @@ class FastDRCNet:
     def __init__(self, network: DRCNet, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.multiple = network.config.multiple
-        self.shallow1 = PackedConv(network.shallow1, dtype)
+        self.shallow1 = PackedConv.of(network.shallow1, dtype)
         self.encoder1 = FastEncoder(network.encoder1, dtype)
         self.decoder1 = FastDecoder(network.decoder1, dtype)
         self.sam = FastSAM(network.sam, dtype)
         self.shallow2, self.merge = split_merge(network.shallow2, network.merge, dtype)
         self.encoder2 = FastEncoder(network.encoder2, dtype)
         self.decoder2 = FastDecoder(network.decoder2, dtype)
-        self.to_residual = PackedConv(network.to_residual, dtype)
+        self.to_residual = PackedConv.of(network.to_residual, dtype)
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def split_merge(
     mixing = merge.weight.detach().float()[:, : shallow.out_channels, 0, 0]
     weight = torch.einsum("oc,cihw->oihw", mixing, shallow.weight.detach().float())
     bias = mixing @ shallow.bias.detach().float() + merge.bias.detach().float()
-    return PackedConv.of(weight, bias, dtype, 1), halves(merge, dtype)[1]
+    return PackedConv(weight, bias, dtype, 1), halves(merge, dtype)[1]
 
 
 def halves(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[PackedConv, PackedConv]:
@@ -69,8 +69,8 @@ def halves(conv: nn.Conv2d, dtype: torch.dtype) -> tuple[PackedConv, PackedConv]
     first, second = conv.weight.detach().chunk(2, dim=1)
     padding = int(conv.padding[0])
     return (
-        PackedConv.of(first, conv.bias, dtype, padding),
-        PackedConv.of(second, None, dtype, padding),
+        PackedConv(first, conv.bias, dtype, padding),
+        PackedConv(second, None, dtype, padding),
     )
 
 
@@ -80,7 +80,7 @@ class FastEncoder:
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
         blocks = [block for block in encoder.blocks if isinstance(block, DFRBlock)]
         self.blocks = [FastDFRBlock(block, dtype) for block in blocks]
-        self.downs = [PackedConv(down, dtype) for down in convolutions(encoder.downs)]
+        self.downs = [PackedConv.of(down, dtype) for down in convolutions(encoder.downs)]
 
     def __call__(self, x: Tensor, fused: Fused | None = None) -> list[Tensor]:
         """Go down level by level; `fused` holds stage 1's encoder and decoder features."""
@@ -102,7 +102,7 @@ class FastDecoder:
             for up in decoder.ups
             if isinstance(up, nn.ConvTranspose2d)
         ]
-        self.skips = [PackedConv(skip, dtype) for skip in convolutions(decoder.skips)]
+        self.skips = [PackedConv.of(skip, dtype) for skip in convolutions(decoder.skips)]
         self.blocks = [
             FastResBlock(block, dtype) for block in decoder.blocks if isinstance(block, ResBlock)
         ]
@@ -122,11 +122,11 @@ class FastResBlock:
 
     def __init__(self, block: ResBlock, dtype: torch.dtype) -> None:
         self.conv1 = halves(block.conv1, dtype)
-        self.conv2 = PackedConv(block.conv2, dtype)
+        self.conv2 = PackedConv.of(block.conv2, dtype)
         self.identity = halves(block.identity, dtype)
 
     def __call__(self, up: Tensor, skip: Tensor) -> Tensor:
-        """N x C x H x W twice -> N x C x H x W."""
+        """Turn N x C x H x W, twice, into N x C x H x W."""
         y = F.leaky_relu_(self.conv1[1].add_to(self.conv1[0](up), skip), SLOPE)
         y = self.conv2.leaky(y, SLOPE)
         for identity, half in zip(self.identity, (up, skip), strict=True):
@@ -138,8 +138,11 @@ class FastSAM:
     """`SAM`, without the image that only training looks at."""
 
     def __init__(self, sam: SAM, dtype: torch.dtype) -> None:
-        self.to_image = PackedConv(sam.to_image, dtype)
-        self.features, self.gate = PackedConv(sam.features, dtype), PackedConv(sam.gate, dtype)
+        self.to_image = PackedConv.of(sam.to_image, dtype)
+        self.features, self.gate = (
+            PackedConv.of(sam.features, dtype),
+            PackedConv.of(sam.gate, dtype),
+        )
 
     def __call__(self, features: Tensor, x: Tensor) -> Tensor:
         """Return the gated features."""
@@ -153,13 +156,13 @@ class FastDFRBlock:
     def __init__(self, block: DFRBlock, dtype: torch.dtype) -> None:
         names = ("spatial", "energy", "identity", "fuse_encoder", "fuse_decoder")
         convs = {name: getattr(block, name) for name in names}
-        packed = {name: PackedConv(conv, dtype) for name, conv in convs.items() if conv is not None}
+        packed = {
+            name: PackedConv.of(conv, dtype) for name, conv in convs.items() if conv is not None
+        }
         self.spatial, self.energy = packed.get("spatial"), packed.get("energy")
         self.identity = packed.get("identity")
-        self.fuse_encoder, self.fuse_decoder = (
-            packed.get("fuse_encoder"),
-            packed.get("fuse_decoder"),
-        )
+        self.fuse_encoder = packed.get("fuse_encoder")
+        self.fuse_decoder = packed.get("fuse_decoder")
         self.norm = FastAdaptiveNorm(block.norm, dtype) if block.norm is not None else None
         self.delta, self.limit = block.simam.delta, block.limit
 

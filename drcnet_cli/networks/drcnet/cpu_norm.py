@@ -50,11 +50,11 @@ class FastAdaptiveNorm:
         response = maps.response.weight.detach().float()
         modulation = torch.cat([maps.gamma.weight, maps.beta.weight]).detach().float()
         bias = torch.cat([maps.gamma.bias + 1, maps.beta.bias]).detach().float()
-        self.response = PackedConv.of(response, None, dtype, 3)
-        self.modulation = PackedConv.of(modulation, bias, dtype, 3)
-        self.block_response = PackedConv.of(block_kernel(response), None, dtype, 1)
+        self.response = PackedConv(response, None, dtype, 3)
+        self.modulation = PackedConv(modulation, bias, dtype, 3)
+        self.block_response = PackedConv(block_kernel(response), None, dtype, 1)
         bias = bias.repeat_interleave(BLOCK**2)
-        self.block_modulation = PackedConv.of(block_kernel(modulation), bias, dtype, 1)
+        self.block_modulation = PackedConv(block_kernel(modulation), bias, dtype, 1)
 
     def __call__(self, y: Tensor) -> Tensor:
         """Normalise by region and modulate N x C x H x W, whose memory is used."""

@@ -25,7 +25,7 @@ def limited(limit: float | tuple[int, ...] | None, times: float = 8.0):
 
 
 def largest(net, x: torch.Tensor) -> list[tuple[float, float]]:
-    """Give (largest feature, limit) of each block."""
+    """Return (largest feature, limit) of each block."""
     found = []
     hooks = [
         block.register_forward_hook(
