@@ -61,7 +61,7 @@ def test_every_setting_is_a_flag_with_help(drcnet, tmp_path):
     ("arguments", "word"),
     [
         ((), "--task"),
-        (("--task", "dehaze"), "dehaze"),
+        (("--task", "defrost"), "defrost"),
         (("--task", "denoise", "--steps", "1"), "--clean"),
         (("--task", "gopro", "--steps", "1"), "--data-root"),
         (("--task", "denoise", "--preset", "slow"), "paper"),

@@ -52,7 +52,7 @@ def test_a_budget_given_in_another_unit_replaces_the_presets():
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"task": "dehaze"}, "--task"),
+        ({"task": "defrost"}, "--task"),
         ({"holdout": 1.0}, "--holdout"),
         ({"lr": 1e-9}, "--lr"),
         ({"lr": math.nan}, "--lr"),
