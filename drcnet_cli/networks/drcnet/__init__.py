@@ -1,20 +1,12 @@
 """DRCNet (ECCV 2022): its network, other forms of it, and its released checkpoints."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.architecture import Architecture, NetworkConfig
 from drcnet_cli.text import shorten
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from drcnet_cli.networks.drcnet.network import DRCNet
-    from drcnet_cli.networks.graph import GraphWriter
 
 MAX_WIDTH = 512
 MAX_DEPTH = 6
@@ -104,54 +96,20 @@ def _are_limits(value: float | tuple[int, ...], depth: int) -> bool:
     return len(values) == depth and all(1 <= limit <= MOST_LIMIT for limit in values)
 
 
-def _load_type() -> "type[DRCNet]":
-    from drcnet_cli.networks.drcnet.network import DRCNet
-
-    return DRCNet
-
-
-def _fast_cpu(network: "DRCNet", dtype: "torch.dtype") -> "Callable[[Tensor], Tensor]":
-    from drcnet_cli.networks.drcnet.cpu import FastDRCNet
-
-    return FastDRCNet(network, dtype)
-
-
-def _write_onnx(writer: "GraphWriter", network: "DRCNet", source: str, result: str) -> None:
-    from drcnet_cli.networks.drcnet.onnx import DRCNetGraph
-
-    DRCNetGraph(writer).network(network, source, result)
-
-
-def _decision_margins(network: "DRCNet") -> AbstractContextManager[list[float]]:
-    from drcnet_cli.networks.drcnet.blocks import response_distances
-
-    return response_distances(network)
-
-
-def _grow(network: "DRCNet", width: int, seed: int) -> "DRCNet":
-    from drcnet_cli.networks.drcnet.grow import grow
-
-    return grow(network, width, seed)
-
-
-def _convert(
-    state: "Mapping[str, Tensor]",
-    **options: Any,  # noqa: ANN401 - as convert_state has them
-) -> "tuple[DRCNetConfig, dict[str, Tensor]]":
-    from drcnet_cli.networks.drcnet.released import convert_state
-
-    return convert_state(state, **options)
+def _of(module: str) -> Any:  # noqa: ANN401 - a module's attributes may be anything
+    """Import a module of this folder when something of it is needed: they load torch, or onnx."""
+    return import_module(f"{__name__}.{module}")
 
 
 DRCNET = Architecture(
     name="drcnet",
     title="DRCNet",
     config_type=DRCNetConfig,
-    load_type=_load_type,
+    load_type=lambda: _of("network").DRCNet,
     begin_training=lambda network: network.begin_at_input(),
-    grow=_grow,
-    fast_cpu=_fast_cpu,
-    write_onnx=_write_onnx,
-    decision_margins=_decision_margins,
-    convert=_convert,
+    grow=lambda network, width, seed: _of("grow").grow(network, width, seed),
+    fast_cpu=lambda network, dtype: _of("cpu").FastDRCNet(network, dtype),
+    write_onnx=lambda writer, *network: _of("onnx").DRCNetGraph(writer).network(*network),
+    decision_margins=lambda network: _of("blocks").response_distances(network),
+    convert=lambda state, **options: _of("released").convert_state(state, **options),
 )
