@@ -1,4 +1,4 @@
-"""`drcnet convert`: a checkpoint of the released code becomes a safetensors file."""
+"""`drcnet convert`: a checkpoint of other code becomes a safetensors file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from drcnet_cli.errors import UsageError
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN.pth", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IN", show_default=False)],
     destination: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)],
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Response threshold t, 0 to 1.")
@@ -32,18 +32,28 @@ def convert(
         list[str] | None,
         typer.Option(metavar="KEY=TEXT", help="A fact to store: licence=..., training_data=..."),
     ] = None,
-    float32: Annotated[bool, typer.Option("--float32", help="Keep float32 on disk.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="NAME", help="Where in IN the state dict is, if not found."),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store float16: half the size, rounded.")
+    ] = False,
+    float32: Annotated[bool, typer.Option("--float32", hidden=True)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of the released DRCNet code (.pth) to .safetensors.
+    """Convert a checkpoint of the released DRCNet code, or of a trainer, to .safetensors.
 
-    What a state dict does not hold is given by options; their defaults are the released code's.
+    IN is a PyTorch file (.pth, .pt, .ckpt) or safetensors; its numbers keep their type. What a
+    state dict does not hold is given by options; their defaults are the released code's.
     """
     from drcnet_cli.networks.convert import convert_file
 
+    if half and float32:  # the latter is accepted as it once was needed
+        raise UsageError("--half and --float32 name two types.", "Leave out either")
     first, separator, last = filter_levels.partition(":")
     is_range = separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)
     if not is_range:
@@ -58,7 +68,8 @@ def convert(
         task=task,
         training_patch=patch,
         provenance=_facts(provenance or []),
-        half=not float32,
+        half=half,
+        key=key,
         overwrite=overwrite,
     )
     if as_json:
