@@ -5,7 +5,8 @@ resumption, gets the same one: so runs are repeatable, and two processes see tog
 the doubled batch would have seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -51,6 +52,17 @@ def picture_number(number: int, count: int, seed: int, crops: int) -> int:
     """
     epoch, position = divmod(number // crops, count)
     return int(_order(count, seed, epoch)[position])
+
+
+def from_the_next_readable(number: int, count: int, read: Callable[[int], Sample]) -> Sample:
+    """Return what `read` makes of picture `number`, or of the first after it that can be used.
+
+    Raises the ImageError of the last one if none can.
+    """
+    for place in range(number, number + count - 1):
+        with suppress(ImageError):
+            return read(place % count)
+    return read((number + count - 1) % count)
 
 
 def cut(pictures: tuple[Pixels, ...], patch: int, rng: np.random.Generator) -> tuple[Pixels, ...]:
@@ -104,21 +116,28 @@ class PairSource:
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch.
 
-        Raises ImageError for a damaged file or a pair of two sizes.
+        A pair with a damaged picture, or of two sizes, is left out, and the next one taken. Raises
+        ImageError if none is left.
         """
-        rng = sample_rng(self._seed, number)
         which = picture_number(number, len(self._pairs), self._seed, self._crops)
-        first, second = self._numbers[which]
-        degraded, clean = self.cache[first], self.cache[second]
-        _check_sizes(self._pairs[which], degraded.shape, clean.shape)
-        crops = turn(cut((degraded, clean), patch, rng), rng)
-        return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+
+        def read(which: int) -> Sample:
+            rng = sample_rng(self._seed, number)
+            first, second = self._numbers[which]
+            degraded, clean = self.cache[first], self.cache[second]
+            if degraded.shape != clean.shape:
+                self.cache.leave_out(first)
+                raise two_sizes(self._pairs[which], degraded.shape, clean.shape)
+            crops = turn(cut((degraded, clean), patch, rng), rng)
+            return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+
+        return from_the_next_readable(which, len(self._pairs), read)
 
 
-def _check_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> None:
-    if degraded != clean:
-        raise ImageError(
-            f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
-            f"{pair.clean} is {clean[1]} x {clean[0]}.",
-            "Both pictures of a pair must show the same: correct or remove them.",
-        )
+def two_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> ImageError:
+    """Return the error for a pair whose pictures are of two sizes, H x W x C."""
+    return ImageError(
+        f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
+        f"{pair.clean} is {clean[1]} x {clean[0]}.",
+        "Both pictures of a pair must show the same: correct or remove them.",
+    )

@@ -15,11 +15,12 @@ from drcnet_cli.degrade import DEGRADATIONS, MARGINS, Degraded, Streaks, degrade
 from drcnet_cli.degrade.base import chance
 from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio.folder import read_rgb8
+from drcnet_cli.imageio.folder import Pixels, read_rgb8
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import (
     Sample,
     cut,
+    from_the_next_readable,
     middle,
     picture_number,
     sample_rng,
@@ -83,9 +84,18 @@ class SyntheticSource:
         self._unusual = unusual
 
     def sample(self, number: int, patch: int) -> Sample:
-        """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        """Return (degraded, clean) number `number`: float32, 3 x patch x patch.
+
+        Of a damaged picture, from the next one. Raises ImageError if none can be read.
+        """
+        count = len(self._cache)
+        which = picture_number(number, count, self._seed, self._crops)
+        return from_the_next_readable(
+            which, count, lambda which: self._sample_of(self._cache[which], number, patch)
+        )
+
+    def _sample_of(self, picture: Pixels, number: int, patch: int) -> Sample:
         rng = sample_rng(self._seed, number)
-        picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
         side = patch + 2 * self._margin
         crop = cut_scaled(picture, side, rng) if self._vary else cut((picture,), side, rng)[0]
         clean = to_unit_chw(turn((crop,), rng)[0])
