@@ -76,6 +76,9 @@ EnsembleOption = Annotated[
     bool,
     typer.Option("--ensemble", help="Average eight flips and turns: a little better, 8x slower."),
 ]
+HalfOption = Annotated[
+    bool, typer.Option("--half", help="Weights as float16: half the size, rounded.")
+]
 HubRepoOption = Annotated[
     str | None,
     typer.Option(

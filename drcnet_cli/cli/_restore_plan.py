@@ -95,9 +95,11 @@ def plan_run(
             name_suffix=asked.suffix,
             judge=judge,
         )
-    if asked.in_place:
-        _announce_in_place(judge.journal_error, quiet)
-    elif output and Path(output) in [job.destination for job in (*plan.jobs, *plan.finished)]:
+        if asked.in_place and judge.journal is None:
+            _warn_without_journal(judge.journal_error)
+    if asked.in_place and not quiet:
+        note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
+    if output and Path(output) in [job.destination for job in (*plan.jobs, *plan.finished)]:
         format_for(Path(output), written.format)
     return plan
 
@@ -112,15 +114,11 @@ def _part(paths: list[str]) -> tuple[list[str], str]:
     return paths[:-1], paths[-1]
 
 
-def _announce_in_place(journal_error: str, quiet: bool) -> None:
-    """Say that in place is final, and what is amiss where runs cannot be noted."""
-    if not quiet:
-        note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
-    if journal_error:
-        note(
-            f"Warning: the journal of runs cannot be used ({journal_error}): the same command "
-            "would restore finished files again. DRCNET_CACHE names a folder for it."
-        )
+def _warn_without_journal(reason: str) -> None:
+    note(
+        f"Warning: the journal of runs cannot be used ({reason}): after an interruption the same "
+        "command would restore finished files again. DRCNET_CACHE names a folder for it."
+    )
 
 
 def plan_stream(

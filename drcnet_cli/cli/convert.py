@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption
+from drcnet_cli.cli._options import HalfOption, JsonOption
 from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import UsageError
 
@@ -36,9 +36,7 @@ def convert(
         str | None,
         typer.Option("--key", metavar="NAME", help="Where in IN the state dict is, if not found."),
     ] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store float16: half the size, rounded.")
-    ] = False,
+    half: HalfOption = False,
     float32: Annotated[bool, typer.Option("--float32", hidden=True)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
