@@ -64,21 +64,23 @@ def restore_image(
     overlap: int | None = None,
     batch: int | None = None,
     ensemble: bool = False,
+    strength: float = 1.0,
 ) -> Array | Image:
     """Restore one image: the same kind, shape and type back.
 
     `image`: H x W x 3 or H x W, uint8, uint16 or floating in [0, 1], or a Pillow image (its alpha
     and metadata are kept). `model`: what `load_model` returned, a name or a file; without it `task`
     names the default checkpoint. `tile`, `overlap` in pixels (None: the checkpoint's; tile 0: the
-    whole image), `batch` in tiles (None: what memory allows).
+    whole image), `batch` in tiles (None: what memory allows). `strength`: the share of the restored
+    picture, the rest is the input's.
 
     A tile that the network makes no picture of stays as it was, with a RuntimeWarning. Raises
-    UsageError for an image of another kind or a model made for another task, and what `load_model`
-    raises.
+    UsageError for an image of another kind, a strength beyond 0..1 or a model made for another
+    task, and what `load_model` raises.
     """
     loaded = model if isinstance(model, LoadedModel) else _load_cached(model or task)
     loaded.info.check_task(task)
-    restorer = loaded.restorer(TileOptions(tile, overlap, batch), ensemble)
+    restorer = loaded.restorer(TileOptions(tile, overlap, batch), ensemble, strength=strength)
     if isinstance(image, Image):
         picture = picture_from_image(image)
         picture.pixels = keep_hidden(_restore(restorer, visible_pixels(picture)), picture)

@@ -2,13 +2,14 @@
 
 | variable          | meaning                                               | default          |
 |-------------------|-------------------------------------------------------|------------------|
-| `DRCNET_CACHE`    | folder for downloaded and imported checkpoints        | the user's cache |
+| `DRCNET_CACHE`    | folder for checkpoints and the journal of runs        | the user's cache |
 | `DRCNET_HUB_REPO` | hub repository (`owner/name`) that serves checkpoints | none             |
 | `DRCNET_DEBUG`    | `1`: show the traceback of an error                   | off              |
 
 `HF_ENDPOINT` (mirror), `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy variables are read by
-`huggingface_hub` itself and mean there what its documentation says. `OMP_NUM_THREADS` is torch's
-number of threads; where it is not set, training by the clock may use fewer than there are cores.
+`huggingface_hub` itself and mean there what its documentation says. `OMP_NUM_THREADS` (or
+`--threads`) is torch's number of threads; where it is not set, training by the clock may use fewer
+than there are cores.
 `WORLD_SIZE` and its companions are set by `torchrun` and `accelerate launch`.
 """
 
@@ -21,7 +22,7 @@ _TRUE = {"1", "true", "yes", "on"}
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloaded and imported checkpoints; it need not exist yet."""
+    """Return the folder for checkpoints and the journal of runs; it need not exist yet."""
     if explicit := os.environ.get("DRCNET_CACHE"):
         return Path(explicit).expanduser()
     if sys.platform == "darwin":
@@ -71,6 +72,11 @@ def keep_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     mallopt(mmap_threshold, 32 * 2**20)
     mallopt(trim_threshold, 512 * 2**20)
+
+
+def use_threads(count: int) -> None:
+    """Let torch and the processes started from here use so many threads; before torch is loaded."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
 
 
 def threads_given() -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from drcnet_cli import settings
 from drcnet_cli.errors import UsageError
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.weights.manifest import FAST, load_manifest
@@ -82,6 +83,9 @@ EnsembleOption = Annotated[
     bool,
     typer.Option("--ensemble", help="Average eight flips and turns: a little better, 8x slower."),
 ]
+HalfOption = Annotated[
+    bool, typer.Option("--half", help="Weights as float16: half the size, rounded.")
+]
 HubRepoOption = Annotated[
     str | None,
     typer.Option(
@@ -92,6 +96,76 @@ HubRepoOption = Annotated[
 ]
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Never use the network: bundled and cached files only.")
+]
+
+
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="png|jpg|webp|tiff|...",
+        help="Format of the outputs; default: as the output's name says, else the input's.",
+    ),
+]
+QualityOption = Annotated[
+    int | None, typer.Option(min=1, max=100, help="JPEG, WebP or AVIF quality, 1 to 100.")
+]
+SuffixOption = Annotated[
+    str,
+    typer.Option(
+        "--suffix", metavar="TEXT", help="Put before the ending of names in an output folder."
+    ),
+]
+StripMetadataOption = Annotated[
+    bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
+]
+KeepDatesOption = Annotated[
+    bool, typer.Option("--keep-dates", help="Give outputs their input's date of modification.")
+]
+FloatRangeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--float-range",
+        metavar="MAX",
+        help="The value of white in floating-point inputs; default: 1, others are refused.",
+    ),
+]
+BackgroundOption = Annotated[
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="COLOUR",
+        help="What transparency is laid on where the format holds none, as white or #ffcc00.",
+    ),
+]
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        "--strength",
+        metavar="0..1",
+        min=0,
+        max=1,
+        help="How much of the restored picture; the rest is the input's.",
+    ),
+]
+
+
+def _use_threads(count: int | None) -> int | None:
+    if count is not None:
+        settings.use_threads(count)
+    return count
+
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        callback=_use_threads,
+        help="Threads that compute on a CPU, in all; default: what torch chooses.",
+    ),
 ]
 
 

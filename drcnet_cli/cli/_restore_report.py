@@ -1,7 +1,7 @@
 """What `drcnet restore` says of a plan and of its outcome: lines, JSON records, and a page."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,12 +49,13 @@ class RunOutput:
         """List what would be done, an input and output a line; exit 1 if a folder hides from it."""
         plan = self.plan
         _list_jobs(plan.jobs, "planned", self.as_json)
-        _list_jobs(plan.finished, "skipped", self.as_json)
+        self._list_finished()
         note(
             f"{len(plan.jobs)} to restore, {len(plan.finished)} already there, "
             f"{plan.passed_over.total} not images."
         )
         _note_nothing_found(plan)
+        _note_stale(plan)
         _report_unread(plan, False, self.as_json)
         _report_unreadable(plan, self.as_json)
         if plan.unreadable or _only_unread(plan):
@@ -63,7 +64,10 @@ class RunOutput:
     def list_skipped(self) -> None:
         """Print the records of jobs that were finished before."""
         if self.as_json:
-            _list_jobs(self.plan.finished, "skipped", self.as_json)
+            self._list_finished()
+
+    def _list_finished(self) -> None:
+        _list_jobs(self.plan.finished, "skipped", self.as_json, self.plan.stale)
 
     def introduce(self, facts: "RestorerFacts", devices: list[str]) -> None:
         """Say once what restores, and how it will run."""
@@ -146,6 +150,7 @@ def summarise(
         not_begun = f", {left} not begun" if left else ""
         note(f"{done}{skipped}{over}{f', {len(failed)} failed' if failed else ''}{not_begun}.")
         _note_nothing_found(plan)
+        _note_stale(plan)
     _report_unread(plan, quiet, as_json)
     _report_unreadable(plan, as_json)
     for error in _once_if_full(failed):
@@ -162,13 +167,19 @@ def _once_if_full(failed: list[DrcnetError]) -> list[DrcnetError]:
     return [error for error in failed if error not in full[1:]]
 
 
-def _list_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_json: bool) -> None:
+def _list_jobs(
+    jobs: "Iterable[Job]",
+    status: Literal["planned", "skipped"],
+    as_json: bool,
+    doubts: "Mapping[Job, str] | None" = None,
+) -> None:
     """List jobs that are not run: status, input and output, a line or a record each."""
     from drcnet_cli.restore.pipeline import Outcome
 
     for job in jobs:
         if as_json:
-            print_json(Outcome(job, status=status).record())
+            notes = (doubts[job],) if doubts and job in doubts else ()
+            print_json(Outcome(job, notes=notes, status=status).record())
         else:
             print_line(status, str(job.source), str(job.destination))
 
@@ -176,6 +187,27 @@ def _list_jobs(jobs: "Iterable[Job]", status: Literal["planned", "skipped"], as_
 def _note_nothing_found(plan: "Plan") -> None:
     if not (plan.jobs or plan.finished or plan.unread):
         note("No images found.")
+
+
+def _note_stale(plan: "Plan") -> None:
+    """Count the finished outputs that the inputs or settings of this run would make otherwise."""
+    if not plan.stale:
+        return
+    first, count = next(iter(plan.stale)), len(plan.stale)
+    if first.source == first.destination:
+        what = "1 file was" if count == 1 else f"{count} files were"
+        note(
+            f"{what} restored before with other settings: --overwrite restores them again, on top "
+            f"({first.source})."
+        )
+        return
+    what = "1 output is" if count == 1 else f"{count} outputs are"
+    them, their = ("it", "its input") if count == 1 else ("them", "their inputs")
+    was = "was" if count == 1 else "were"
+    note(
+        f"{what} older than {their} or {was} made with other settings: --update redoes {them} "
+        f"({first.destination}{', ...' if count > 1 else ''})."
+    )
 
 
 def _only_unread(plan: "Plan") -> bool:

@@ -25,6 +25,7 @@ def benchmark(
     device: options.DeviceOption = "auto",
     dtype: options.DtypeOption = "auto",
     backend: options.BackendOption = "torch",
+    threads: options.ThreadsOption = None,
     hub_repo: options.HubRepoOption = None,
     offline: options.OfflineOption = False,
     quiet: options.QuietOption = False,

@@ -1,17 +1,17 @@
-"""`drcnet convert`: a checkpoint of the released code becomes a safetensors file."""
+"""`drcnet convert`: a checkpoint of other code becomes a safetensors file."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption
+from drcnet_cli.cli._options import HalfOption, JsonOption
 from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import UsageError
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN.pth", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IN", show_default=False)],
     destination: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)],
     threshold: Annotated[
         float | None,
@@ -38,19 +38,26 @@ def convert(
         list[str] | None,
         typer.Option(metavar="KEY=TEXT", help="A fact to store: licence=..., training_data=..."),
     ] = None,
-    float32: Annotated[bool, typer.Option("--float32", help="Keep float32 on disk.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="NAME", help="Where in IN the state dict is, if not found."),
+    ] = None,
+    half: HalfOption = False,
+    float32: Annotated[bool, typer.Option("--float32", hidden=True)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of the released DRCNet or AirNet code (.pth) to .safetensors.
+    """Convert a checkpoint of the released DRCNet or AirNet code, or of a trainer, to .safetensors.
 
-    What a state dict of DRCNet's does not hold is given by options; their defaults are the released
-    code's.
+    IN is a PyTorch file (.pth, .pt, .ckpt) or safetensors; its numbers keep their type. What a
+    state dict of DRCNet's does not hold is given by options; defaults are the released code's.
     """
     from drcnet_cli.networks.convert import convert_file
 
+    if half and float32:  # the latter is accepted as it once was needed
+        raise UsageError("--half and --float32 name two types.", "Leave out either")
     levels = _levels(filter_levels) if filter_levels is not None else None
     said: dict[str, Any] = {"threshold": threshold, "delta": delta, "filter_levels": levels}
     info = convert_file(
@@ -60,7 +67,8 @@ def convert(
         task=task,
         training_patch=patch,
         provenance=_facts(provenance or []),
-        half=not float32,
+        half=half,
+        key=key,
         overwrite=overwrite,
         **{name: value for name, value in said.items() if value is not None},
     )

@@ -83,6 +83,7 @@ def eval(  # noqa: A001 - the command's name
     ensemble: options.EnsembleOption = False,
     device: options.DeviceOption = "auto",
     dtype: options.DtypeOption = "auto",
+    threads: options.ThreadsOption = None,
     hub_repo: options.HubRepoOption = None,
     offline: options.OfflineOption = False,
     quiet: options.QuietOption = False,

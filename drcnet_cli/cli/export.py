@@ -37,10 +37,7 @@ def export(
     ] = "any",
     batch: Annotated[str, typer.Option(metavar="any|N", help="Images a batch.")] = "any",
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 or newer.")] = 18,
-    half: Annotated[
-        bool,
-        typer.Option("--half", help="Weights as float16: half the size, computed in float32."),
-    ] = False,
+    half: options.HalfOption = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that exists.")
     ] = False,

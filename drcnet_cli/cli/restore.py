@@ -10,11 +10,11 @@ import typer
 
 from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
+from drcnet_cli.cli._restore_plan import Asked, Made, check_looks, plan_run, plan_stream
 from drcnet_cli.cli._restore_report import RunOutput, check_report
-from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
+from drcnet_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from drcnet_cli.files.plan import Plan
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
@@ -33,42 +33,25 @@ def restore(
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
     effort: options.EffortOption = "fast",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="png|jpg|webp|tiff|...",
-            help="Format of the outputs; default: as the output's name says, else the input's.",
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="JPEG, WebP or AVIF quality, 1 to 100.")
-    ] = None,
-    strip_metadata: Annotated[
-        bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
-    ] = False,
-    float_range: Annotated[
-        float | None,
-        typer.Option(
-            "--float-range",
-            metavar="MAX",
-            help="The value of white in floating-point inputs; default: 1, others are refused.",
-        ),
-    ] = None,
-    background: Annotated[
-        str | None,
-        typer.Option(
-            "--background",
-            metavar="COLOUR",
-            help="What transparency is laid on where the format holds none, as white or #ffcc00.",
-        ),
-    ] = None,
+    format: options.FormatOption = None,
+    quality: options.QualityOption = None,
+    suffix: options.SuffixOption = "",
+    strip_metadata: options.StripMetadataOption = False,
+    keep_dates: options.KeepDatesOption = False,
+    float_range: options.FloatRangeOption = None,
+    background: options.BackgroundOption = None,
+    strength: options.StrengthOption = 1.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update", help="Redo outputs older than their inputs or made with other settings."
+        ),
+    ] = False,
     in_place: Annotated[
-        bool, typer.Option("--in-place", help="Replace the inputs; no OUTPUT is given.")
+        bool, typer.Option("--in-place", help="Replace the inputs, for good; no OUTPUT is given.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be done.")
@@ -86,6 +69,7 @@ def restore(
     device: options.DevicesOption = "auto",
     dtype: options.DtypeOption = "auto",
     backend: options.BackendOption = "torch",
+    threads: options.ThreadsOption = None,
     hub_repo: options.HubRepoOption = None,
     offline: options.OfflineOption = False,
     quiet: options.QuietOption = False,
@@ -99,11 +83,16 @@ def restore(
     streams = not in_place and "-" in (paths[0], paths[-1])
     if report is not None:
         check_report(report, streams, in_place)
-    _check_looks(float_range, background)
+    check_looks(float_range, background)
+    from drcnet_cli.restore.pipeline import WriteOptions
+
+    written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
+    made = Made(checkpoint, tile, overlap, ensemble, strength)
     if streams:
-        plan = _plan_stream(paths, format, overwrite, as_json)
+        plan = plan_stream(paths, format, suffix, overwrite, as_json)
     else:
-        plan = _plan(paths, format, overwrite, in_place)
+        asked = Asked(paths, in_place, overwrite, update, suffix)
+        plan = plan_run(asked, written, partial(made.recipe, written), quiet)
     output = RunOutput(plan, checkpoint, report, quiet, as_json)
     if dry_run:
         output.list_plan()
@@ -114,93 +103,24 @@ def restore(
         return
 
     from drcnet_cli.restore.config import RestoreConfig
-    from drcnet_cli.restore.pipeline import WriteOptions
 
+    tiling = options.parse_tiling(tile, overlap, batch)
     config = RestoreConfig(
-        checkpoint,
-        task,
-        device,
-        dtype,
-        backend,
-        options.parse_tiling(tile, overlap, batch),
-        ensemble,
-        hub_repo,
-        offline,
+        checkpoint, task, device, dtype, backend, tiling, ensemble, hub_repo, offline, strength
     )
     run = _restore_stream if streams else _restore_plan
-    written = WriteOptions(format, quality, strip_metadata, float_range, background)
-    run(config, written, output)
-
-
-def _check_looks(float_range: float | None, background: str | None) -> None:
-    """Raise UsageError for a white or a colour that is none, before anything is loaded."""
-    if float_range is not None or background is not None:
-        from drcnet_cli.imageio import check_float_range, parse_colour
-
-        check_float_range(float_range)
-        if background is not None:
-            parse_colour(background)
-
-
-def _plan(paths: list[str], format: str | None, overwrite: bool, in_place: bool) -> "Plan":
-    """Decide what goes where; raise UsageError also if the output names a file wrongly."""
-    from drcnet_cli.files.plan import plan_files
-    from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
-
-    suffix = format_suffix(format) if format else None
-    plan_files = partial(
-        plan_files, is_image=is_image_name, is_unread=is_unread_name, suffix=suffix
-    )
-    if in_place:
-        return plan_files(paths, None, in_place=True)
-    if len(paths) < 2:
-        raise UsageError(
-            f"Only one path is given: {paths[0]}.",
-            "Give inputs and then an output, or --in-place to replace the input",
-        )
-    plan = plan_files(paths[:-1], paths[-1], overwrite=overwrite)
-    if Path(paths[-1]) in [job.destination for job in (*plan.jobs, *plan.finished)]:
-        format_for(Path(paths[-1]), format)
-    return plan
-
-
-def _plan_stream(paths: list[str], format: str | None, overwrite: bool, as_json: bool) -> "Plan":
-    """Plan the one image that comes from standard input or goes to standard output."""
-    from drcnet_cli.files.plan import Job, PassedOver, Plan
-    from drcnet_cli.imageio import format_for, parse_format
-
-    if len(paths) != 2:
-        raise UsageError(
-            "Standard input or output (-) takes one image.", "Use: drcnet restore -t denoise - -"
-        )
-    source, target = Path(paths[0]), Path(paths[1])
-    if paths[1] != "-":
-        if target.is_dir():
-            raise UsageError(
-                f"{target} is a folder, and standard input has no name to write under.",
-                f"Name a file in it: {target / 'restored.png'}",
-            )
-        if target.exists() and not overwrite:
-            raise UsageError(f"{target} exists already.", "Use --overwrite to replace it")
-        format_for(target, format)
-    elif as_json:
-        raise UsageError(
-            "Standard output cannot carry both a picture and --json.", "Name a file to write to."
-        )
-    elif sys.stdout.isatty():
-        raise UsageError("The picture would fill the terminal.", "Add: > restored.png")
-    elif format:
-        parse_format(format)
-    return Plan((Job(source, target),), (), PassedOver(), ())
+    run(config, replace(written, recipe=made.recipe(written)), output)
 
 
 def _restore_plan(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
     """Restore a plan's jobs with progress; exit 130 if interrupted."""
     from drcnet_cli.cli._progress import RestoreProgress
+    from drcnet_cli.files.writable import check_writable
     from drcnet_cli.parallel.processes import restore_jobs
     from drcnet_cli.restore.pipeline import RunObserver
 
     jobs, devices = output.plan.jobs, config.devices()
+    check_writable(jobs)
     with RestoreProgress(len(jobs), quiet=output.quiet) as shown:
 
         def opened(facts: "RestorerFacts") -> None:

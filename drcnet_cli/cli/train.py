@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli._options import JsonOption, QuietOption, ThreadsOption
 from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS, either
@@ -55,6 +55,7 @@ _GENERAL: dict[str, tuple[Any, Any]] = {
     "config": (_ConfigOption, None),
     "preset": (_PresetOption, None),
     "print_config": (_PrintOption, False),
+    "threads": (ThreadsOption, None),
     "quiet": (QuietOption, False),
     "as_json": (JsonOption, False),
 }
@@ -87,6 +88,7 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
     accelerate launch -m drcnet_cli train ...
     """
     file, preset = flags.pop("config"), flags.pop("preset")
+    flags.pop("threads")  # set by then
     as_json, quiet, print_only = (flags.pop(name) for name in ("as_json", "quiet", "print_config"))
     config = build_config(flags, file=file, preset=preset)
     if print_only:

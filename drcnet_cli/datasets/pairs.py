@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from drcnet_cli.errors import UsageError
@@ -35,24 +35,37 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matching:
-    """All pairs of two folders, and the names, by folder, that found no partner."""
+    """All pairs of two folders, and the names, by folder, that found no partner.
+
+    `ambiguous`: of the degraded ones, those that have several possible partners, and which.
+    """
 
     pairs: tuple[Pair, ...]
     unmatched_degraded: tuple[str, ...] = ()
     unmatched_clean: tuple[str, ...] = ()
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
         """Count and name what is left over."""
-        return [
+        alone = tuple(name for name in self.unmatched_degraded if name not in self.ambiguous)
+        notes = [
             f"{len(names)} {side} pictures have no partner and are left out: "
             + ", ".join(names[:_NAMED])
             + (", ..." if len(names) > _NAMED else "")
             for side, names in (
-                ("degraded", self.unmatched_degraded),
+                ("degraded", alone),
                 ("clean", self.unmatched_clean),
             )
             if names
         ]
+        if self.ambiguous:
+            name, partners = next(iter(self.ambiguous.items()))
+            notes.append(
+                f"{len(self.ambiguous)} degraded pictures have more than one possible partner and "
+                f"are left out: {name} could belong to {' or '.join(partners[:_NAMED])}"
+                + (", ..." if len(self.ambiguous) > 1 else "")
+            )
+        return notes
 
 
 def match_folders(degraded: Path, clean: Path) -> Matching:
@@ -70,7 +83,8 @@ def match_folders(degraded: Path, clean: Path) -> Matching:
     if not matching.pairs:
         raise UsageError(
             f"No picture in {degraded} has a partner of the same name in {clean}.",
-            "The two pictures of a pair must be named alike, such as lq/001.png and gt/001.png",
+            " ".join(f"{note}." for note in matching.notes()[-1:] if matching.ambiguous)
+            or "The two pictures of a pair must be named alike, such as lq/001.png and gt/001.png",
         )
     return matching
 
@@ -78,9 +92,9 @@ def match_folders(degraded: Path, clean: Path) -> Matching:
 def match_names(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
     """Match pictures by their paths below their folders; see `match_folders`."""
     exact, plain = _index(clean, _stem), _index(clean, plain_name)
-    pairs, alone, used = [], [], set()
+    pairs, alone, used, ambiguous = [], [], set(), {}
     for name, path in degraded.items():
-        key = plain_name(name)
+        key, several = plain_name(name), ()
         for index, wanted in (
             (exact, _stem(name)),
             (plain, key),
@@ -90,10 +104,13 @@ def match_names(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
                 pairs.append(Pair(name, path, clean[found[0]], group=found[0]))
                 used.add(found[0])
                 break
+            several = several or tuple(found)
         else:
             alone.append(name)
+            if several:
+                ambiguous[name] = several
     left = tuple(name for name in clean if name not in used)
-    return Matching(tuple(pairs), tuple(alone), left)
+    return Matching(tuple(pairs), tuple(alone), left, ambiguous)
 
 
 def plain_name(name: str) -> str:

@@ -17,7 +17,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -41,12 +41,16 @@ def temporary_sibling(path: Path) -> Path:
 
     NAME is cut to 64 bytes, so that the longest names which the file system allows stay writable.
     """
+    # No half letter, which some file systems refuse; and under no locale a letter that it lacks.
     kept = os.fsencode(path.name)[:_NAME_BYTES_KEPT].decode("utf-8", errors="ignore")
+    kept = os.fsdecode(kept.encode())
     return path.with_name(f".{kept}.{secrets.token_hex(6)}{_SUFFIX}")
 
 
 @contextmanager
-def atomic_write(destination: Path) -> Iterator[Path]:
+def atomic_write(
+    destination: Path, before_replace: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `destination` when the block ends normally.
 
     The temporary file exists, empty, in the target's folder (created if missing) with the
@@ -54,6 +58,9 @@ def atomic_write(destination: Path) -> Iterator[Path]:
     by the name must be told the format. Close every handle on it before the block ends. On any
     exception, `KeyboardInterrupt` included, it is removed and `destination` stays as it was. A
     symbolic link is written through, as `open` does.
+
+    `before_replace` gets the temporary path when its contents are whole: what it sets of the file
+    (times, permissions) is what `destination` has.
 
     Raises `UsageError` if `destination` is a folder or a device, and `OSError` naming
     `destination` where the file system refuses (read-only, full, no permission).
@@ -69,7 +76,7 @@ def atomic_write(destination: Path) -> Iterator[Path]:
             with _naming_full_disk(destination):
                 yield temporary
             with _naming(temporary, destination):
-                _flush(temporary, mode)
+                _flush(temporary, mode, before_replace)
                 temporary.replace(target)
         finally:
             # After the rename there is nothing left under this name.
@@ -112,7 +119,9 @@ def _create(temporary: Path) -> int:
         os.close(descriptor)
 
 
-def _flush(temporary: Path, mode: int) -> None:
+def _flush(
+    temporary: Path, mode: int, before_replace: Callable[[Path], None] | None = None
+) -> None:
     """Bring the contents to the disk before the rename can make them visible."""
     # Some writers replace the file by one of their own, readable by its owner alone.
     if stat.S_IMODE(temporary.stat().st_mode) != mode:
@@ -120,6 +129,8 @@ def _flush(temporary: Path, mode: int) -> None:
     # Opened for writing because Windows flushes no other descriptor.
     descriptor = os.open(temporary, os.O_RDWR)
     try:
+        if before_replace is not None:
+            before_replace(temporary)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

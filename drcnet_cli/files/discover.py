@@ -4,8 +4,9 @@
   over, those among several named files too: the shell may have expanded a pattern to them.
 * Folders are searched to any depth and through symbolic links, but not through one to a folder
   above it.
-* A pattern (`*`, `**`, `?`, `[..]`) that the shell left alone is expanded here. A file or folder
-  whose name is the pattern itself wins, also as a leading part: `shots [1]/*.jpg`.
+* A pattern (`*`, `**`, `?`, `[..]`, `{jpg,png}`) that the shell left alone is expanded here, and so
+  are `~` and `file://` addresses. A file or folder of that very name wins, also as a leading part
+  of a pattern: `shots [1]/*.jpg`.
 * The output folder is never read, so that it may lie inside an input folder.
 """
 
@@ -21,9 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.spelling import alternatives, as_meant, how_meant
 
-_MAGIC = re.compile(r"[*?[]")
+_MAGIC = re.compile(r"[*?[]|\{[^{}]*,")
+_MAGIC_IN_PART = re.compile(r"[*?[{]")  # braces may hold slashes
 _STARS = re.compile(r"\*{2,}")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
 # What macOS, Synology and Windows keep beside the user's files without a leading dot.
 _HIDDEN_NAMES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
@@ -95,9 +99,10 @@ def discover(
     several = len(inputs) > 1
     lone_file = lone_pattern = False
     search = _Search(is_image, is_unread, _folder_id(Path(output)) if output else None)
-    for text in inputs:
-        if not text:
+    for given in inputs:
+        if not given:
             raise UsageError("An input is empty.", "Name a file or a folder; . is this folder.")
+        text = as_meant(given)
         if os.path.lexists(text):
             path = Path(text)
             is_folder = _is_folder(path)
@@ -105,9 +110,9 @@ def discover(
             search.add_named(path, is_folder, several)
         elif _MAGIC.search(text):
             lone_pattern = not several
-            search.add_pattern(text)
+            search.add_pattern(text, given)
         else:
-            raise _missing(text)
+            raise _missing(text, given)
     return Discovery(
         images=tuple(search.images),
         lone_file=lone_file,
@@ -149,11 +154,12 @@ class _Search:
             )
         # Among several inputs the output comes from a pattern: `in/*` into in/out.
 
-    def add_pattern(self, text: str) -> None:
+    def add_pattern(self, text: str, given: str) -> None:
         """Take what a pattern matches, each at its place below the pattern's fixed part."""
         base, matches = _matches(text)
         if not matches:
-            raise UsageError(f"Nothing matches {text}.", "Check the folder and the pattern.")
+            hint = f"{how_meant(given)} Check the folder and the pattern."
+            raise UsageError(f"Nothing matches {text}.", hint.lstrip())
         settled: set[Path] = set()  # folders whose contents need no second look
         is_output = cache(lambda folder: self._is_output(base / folder))
         for place in sorted(matches, key=lambda match: [natural_key(part) for part in match.parts]):
@@ -256,8 +262,9 @@ def _matches(text: str) -> tuple[Path, set[Path]]:
     """Return a pattern's fixed leading folder and the places below it that match the rest."""
     parts = Path(text).parts
     base = Path()
+    magic = _MAGIC_IN_PART if alternatives(text) != [text] else _MAGIC
     for index, part in enumerate(parts):
-        if not _MAGIC.search(part) or os.path.lexists(base / part):
+        if not magic.search(part) or os.path.lexists(base / part):
             base /= part
             continue
         if ".." in parts[index:]:
@@ -266,10 +273,13 @@ def _matches(text: str) -> tuple[Path, set[Path]]:
                 "Put .. before the first wildcard.",
             )
         # Within a name ** is *, as in a shell; Python before 3.13 refuses it.
-        rest = [part if part == "**" else _STARS.sub("*", part) for part in parts[index:]]
-        matches = base.glob("/".join(rest))
+        matches: set[Path] = set()
+        for rest in alternatives("/".join(parts[index:])):
+            fixed = [part if part == "**" else _STARS.sub("*", part) for part in Path(rest).parts]
+            if fixed and not Path(rest).is_absolute():
+                matches.update(base.glob("/".join(fixed)))
         if text.endswith(("/", os.sep)):
-            matches = (match for match in matches if match.is_dir())
+            matches = {match for match in matches if match.is_dir()}
         return base, {match.relative_to(base) for match in matches}
     return base, set()
 
@@ -294,8 +304,10 @@ def _is_folder(path: Path) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _missing(text: str) -> UsageError:
+def _missing(text: str, given: str) -> UsageError:
     """Say which input does not exist, and which name nearby was perhaps meant."""
+    if _ADDRESS.match(text):
+        return UsageError(f"{text} is not on this machine.", "Download it first, and name the file")
     path = Path(text)
     hint = f"Relative paths start at {Path.cwd()}."
     try:
@@ -304,4 +316,5 @@ def _missing(text: str) -> UsageError:
             hint = f"Did you mean {names[close[0]]}?"
     except OSError:
         hint = f"The folder {path.parent} cannot be opened either."
+    hint = f"{how_meant(given)} {hint}".lstrip()
     return UsageError(f"There is no file or folder {text}.", hint)

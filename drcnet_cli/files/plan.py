@@ -7,8 +7,8 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from drcnet_cli.errors import UsageError
@@ -35,9 +35,9 @@ class Job:
 class Plan:
     """What a run will do, in the order of the inputs and naturally sorted within them.
 
-    `finished` are left out of `jobs` because their output exists. `unreadable` are folders that
-    could not be listed: failures, which the run should report. `unread` are pictures of a kind that
-    cannot be read here.
+    `finished` are left out of `jobs` because their output exists; `stale` says of some of them what
+    is odd about it. `unreadable` are folders that could not be listed: failures, which the run
+    should report. `unread` are pictures of a kind that cannot be read here.
     """
 
     jobs: tuple[Job, ...]
@@ -45,6 +45,16 @@ class Plan:
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
     unread: tuple[Path, ...] = ()
+    stale: Mapping[Job, str] = field(default_factory=dict)
+
+
+# Returns None for a job to be done, "" for a finished one, else what is odd about its output.
+Judge = Callable[[Job], str | None]
+
+
+def is_there(job: Job) -> str | None:
+    """Count every output that exists as finished, and nothing that is to be replaced in place."""
+    return None if job.source == job.destination else ""
 
 
 def plan_files(
@@ -56,38 +66,53 @@ def plan_files(
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
+    name_suffix: str = "",
+    judge: Judge = is_there,
 ) -> Plan:
     """Decide which files are read and where each result goes.
 
     A lone file goes to the output's name, or into it if that is a folder or ends with a slash.
     Everything else goes into the output folder: a lone folder's tree is mirrored there, a folder
     among several inputs below its own name, a pattern's matches as they lie below its fixed part.
-    `suffix` (`.png`) replaces the extension of what goes into a folder. `output` is None exactly
-    when `in_place`, which makes every destination its source and nothing finished.
+    `suffix` (`.png`) replaces the extension of what goes into a folder, `name_suffix` is put before
+    it. `output` is None exactly when `in_place`, which makes every destination its source.
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
-    so it is whole. A plan may be empty. `is_image` tells images by their names, as
-    `drcnet_cli.imageio.is_image_name` does, `is_unread` pictures of kinds that cannot be read here:
-    nothing here knows formats.
+    so it is whole. `judge` may think otherwise, and of files in place. A plan may be empty.
+    `is_image` tells images by their names, as `drcnet_cli.imageio.is_image_name` does, `is_unread`
+    pictures of kinds that cannot be read here: nothing here knows formats.
 
     Raises `UsageError` before any work: inputs that are missing or impossible, two inputs with one
     output, outputs that are inputs or folders or have too long a name.
     """
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
-    _check_call(names, target, in_place, suffix)
+    _check_call(names, target, in_place, suffix, name_suffix)
     found = discover(names, is_image, target, is_unread)
     if target is None:
-        jobs, finished = _in_place(found.images), []
+        jobs = there = _in_place(found.images)
     else:
-        jobs = _drop_duplicates(_assign(found, target, suffix, is_image))
+        jobs = _drop_duplicates(_assign(found, target, suffix, name_suffix, is_image))
         _check_lengths(jobs)
-        jobs, finished = _split_finished(jobs, overwrite)
-    return Plan(tuple(jobs), tuple(finished), found.passed_over, found.unreadable, found.unread)
+        there = _whole_outputs(jobs)
+    judged = {} if overwrite else {job: judge(job) for job in there}
+    finished = {job: doubt for job, doubt in judged.items() if doubt is not None}
+    return Plan(
+        tuple(job for job in jobs if job not in finished),
+        tuple(finished),
+        found.passed_over,
+        found.unreadable,
+        found.unread,
+        {job: doubt for job, doubt in finished.items() if doubt},
+    )
 
 
 def _check_call(
-    inputs: Sequence[str], output: str | None, in_place: bool, suffix: str | None
+    inputs: Sequence[str],
+    output: str | None,
+    in_place: bool,
+    suffix: str | None,
+    name_suffix: str,
 ) -> None:
     """Refuse combinations that mean nothing, or that only a stream could satisfy."""
     if not inputs:
@@ -112,6 +137,15 @@ def _check_call(
             "--in-place keeps each file's name, so its format cannot change.",
             "Leave out --format, or give an output folder instead of --in-place.",
         )
+    if in_place and name_suffix:
+        raise UsageError(
+            "--in-place keeps each file's name, so --suffix has no use.",
+            "Leave out either, and give an output folder instead of --in-place.",
+        )
+    if any(letter in name_suffix for letter in ("/", os.sep, "\0")):
+        raise UsageError(
+            f"--suffix {name_suffix!r} is no part of a file's name.", "Use --suffix _restored"
+        )
     if not in_place and not output:
         raise UsageError(
             "No output is given.", "Name a file or a folder, or give --in-place to replace inputs."
@@ -126,18 +160,25 @@ def _in_place(images: Iterable[FoundImage]) -> list[Job]:
     return [Job(path, path) for path in unique.values()]
 
 
-def _assign(found: Discovery, output: str, suffix: str | None, is_image: IsImage) -> list[Job]:
+def _assign(
+    found: Discovery, output: str, suffix: str | None, name_suffix: str, is_image: IsImage
+) -> list[Job]:
     """Choose each image's destination."""
     if not _goes_into_folder(found, output, is_image):
+        if name_suffix:
+            raise UsageError(
+                f"--suffix is for names in an output folder, and {output} is a file's name.",
+                "Leave out --suffix, or end the output with a slash",
+            )
         return [Job(image.source, Path(output)) for image in found.images]
     jobs, folder = [], Path(output)
     for image in found.images:
         place = image.place
+        # An unknown ending, as in `scan.0001`, is a part of the name.
+        stem, ending = (place.stem, place.suffix) if is_image(place) else (place.name, "")
         if suffix is not None:
-            # An unknown ending, as in `scan.0001`, is a part of the name.
-            stem = place.stem if is_image(place) else place.name
-            place = place.with_name(f"{stem}.{suffix.removeprefix('.')}")
-        jobs.append(Job(image.source, folder / place))
+            ending = "." + suffix.removeprefix(".")
+        jobs.append(Job(image.source, folder / place.with_name(stem + name_suffix + ending)))
     return jobs
 
 
@@ -171,7 +212,7 @@ def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
         raise UsageError(
             f"{first.source} and {second.source} would both be written to "
             f"{first.destination}{more}.",
-            "Rename one of them, or leave out --format."
+            "Rename one of them, or leave out --format or --suffix."
             if first.source.parent == second.source.parent
             else "Give the folder above both, so that its tree is mirrored.",
         )
@@ -191,27 +232,23 @@ def _same_file(first: Path, second: Path) -> bool:
         return False
 
 
-def _split_finished(jobs: Sequence[Job], overwrite: bool) -> tuple[list[Job], list[Job]]:
-    """Part the jobs into those to do and those whose output is there already."""
+def _whole_outputs(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs whose output is there already and not empty."""
     existing = {job: status for job in jobs if (status := _status(job.destination)) is not None}
     if existing:
         _refuse_inputs_as_outputs(jobs, existing)
-    todo, finished = [], []
-    for job in jobs:
-        is_whole = job in existing and existing[job].st_size > 0
-        (finished if is_whole and not overwrite else todo).append(job)
-    return todo, finished
+    return [job for job, status in existing.items() if status.st_size > 0]
 
 
 def _check_lengths(jobs: Iterable[Job]) -> None:
-    """Raise `UsageError` if a new extension makes a name longer than file systems allow."""
+    """Raise `UsageError` if a new ending makes a name longer than file systems allow."""
     measure = str if _FOLDS_NAMES else os.fsencode
     names = [job.destination.name for job in jobs]
     if names := [name for name in names if len(measure(name)) > _LONGEST_NAME]:
         more = f" (and {len(names) - 1} more such)" if len(names) > 1 else ""
         raise UsageError(
             f"The output's name would be longer than {_LONGEST_NAME} bytes: {names[0]}{more}.",
-            "Shorten the name, or leave out --format.",
+            "Shorten the name, or leave out --format or --suffix.",
         )
 
 

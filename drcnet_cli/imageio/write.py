@@ -1,6 +1,7 @@
 """Writing: the format chosen, what it cannot hold refused or said, the file whole or absent."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +31,7 @@ def write_picture(
     quality: int | None = None,
     strip_metadata: bool = False,
     background: str | None = None,
+    before_replace: Callable[[Path], None] | None = None,
 ) -> list[str]:
     """Write a picture whole or not at all; give what reading and the format made it lose.
 
@@ -38,7 +40,8 @@ def write_picture(
     1..100: JPEG (95, always 4:4:4), AVIF (90), WebP (lossless without it); other formats pass it
     over. `strip_metadata` leaves out EXIF, XMP, resolution and text, but not the colour profile,
     without which colours change. `background`: the colour that transparency is laid on where the
-    format holds none; alpha that hides nothing is left out anyway.
+    format holds none; alpha that hides nothing is left out anyway. `before_replace`: as
+    `atomic_write` takes it.
 
     Raises UsageError for a format, suffix or quality that cannot be, ImageError if the format
     cannot hold the picture (alpha, size) or the file cannot be written, StorageError if no other
@@ -53,7 +56,7 @@ def write_picture(
         picture = replace(picture, metadata=_stripped(picture.metadata))
     try:
         fitted, notes = _fit(picture, writer, colour)
-        _write(fitted, destination, writer.name, quality)
+        _write(fitted, destination, writer.name, quality, before_replace)
     except UsageError:
         raise
     except DrcnetError as error:
@@ -66,10 +69,17 @@ def write_picture(
 
 
 def _write(
-    picture: Picture, destination: Path | BinaryIO, format: str, quality: int | None
+    picture: Picture,
+    destination: Path | BinaryIO,
+    format: str,
+    quality: int | None,
+    before_replace: Callable[[Path], None] | None,
 ) -> None:
     if isinstance(destination, Path):
-        with atomic_write(destination) as temporary, temporary.open("wb") as file:
+        with (
+            atomic_write(destination, before_replace) as temporary,
+            temporary.open("wb") as file,
+        ):
             encode(picture, file, format, quality)
         return
     encoded = BytesIO()  # encoders seek, a stream need not

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
+from drcnet_cli.networks.damage import describe_damage
 from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.text import shorten
 
@@ -177,6 +178,19 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, CheckpointInfo]:
     return model.eval(), info
 
 
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file that other code wrote.
+
+    Raises CheckpointFormatError for a file that cannot be read or is a checkpoint of this package.
+    """
+    with _open(path) as file:
+        if METADATA_KEY in (file.metadata() or {}):
+            raise CheckpointFormatError(
+                f"{path} is a checkpoint of this package already.", f"Use it: --weights {path}"
+            )
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
 def _open(path: Path) -> safe_open:
     advice = (
         "Checkpoints are .safetensors files of this package; "
@@ -187,9 +201,9 @@ def _open(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise CheckpointFormatError(
-            f"{path} is not a safetensors file ({shorten(str(error))[1:-1]}).", advice
-        ) from error
+        what = f"is not a safetensors file ({shorten(str(error))[1:-1]})."
+        what, hint = describe_damage(path) or (what, advice)
+        raise CheckpointFormatError(f"{path} {what}", hint) from error
 
 
 def _info(file: safe_open, path: Path) -> CheckpointInfo:

@@ -1,7 +1,9 @@
-"""Checkpoints of released code (PyTorch pickles) become this package's safetensors.
+"""Checkpoints of released code and of trainers become this package's safetensors.
 
-Accepted: a state dict, bare or under `params`, `params_ema` (BasicSR) or `state_dict`, with or
-without `module.` prefixes. Its names are translated by the network's own `convert`.
+Accepted: PyTorch pickles and safetensors. A state dict is bare or in a container: an averaged model
+before the plain one; BasicSR's, Lightning's and others' names for it are known. What wrappers put
+before each name (`module.`, `_orig_mod.`, Lightning's attribute) is taken off; the names themselves
+are translated by the network's own `convert`.
 """
 
 import hashlib
@@ -14,24 +16,52 @@ from torch import Tensor
 
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
-from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint
+from drcnet_cli.networks.checkpoint import CheckpointInfo, read_foreign, save_checkpoint
 from drcnet_cli.networks.pth import read_state_dict
 from drcnet_cli.tasks import TASKS
 
 # In the order in which they are looked for: an averaged (EMA) model is the better one.
-_CONTAINERS = ("params_ema", "params", "state_dict")
+_CONTAINERS = (
+    ("params_ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema")
+    + ("params", "state_dict", "model_state_dict", "model_state", "model", "module")
+    + ("net", "network", "net_g", "netG", "generator", "weights")
+)  # fmt: skip
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "net_g.", "netG.", "generator.")
 _TITLES = " or ".join(network.title for network in NETWORKS.values() if network.convert)
 
 
-def read_released(path: Path, title: str = _TITLES) -> dict[str, Tensor]:
+def read_released(path: Path, title: str = _TITLES, key: str | None = None) -> dict[str, Tensor]:
     """Read the state dict of a released-format file, without running any code it may hold.
 
-    `title`: the networks', for the hint. Raises CheckpointFormatError for anything but a dictionary
-    of tensors.
+    `title`: the networks', for the hint. `key`: the container of the state dict, if not one of the
+    usual names. Raises CheckpointFormatError for anything but a dictionary of tensors.
     """
-    advice = f"Give a checkpoint of the released {title} code: a .pth file with a state dict."
-    tensors = read_state_dict(path, _CONTAINERS, advice)
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    if path.suffix.lower() == ".safetensors":
+        tensors = read_foreign(path)
+        if key is not None:
+            start = f"{key}."
+            tensors = {n.removeprefix(start): v for n, v in tensors.items() if n.startswith(start)}
+            if not tensors:
+                raise CheckpointFormatError(f"{path} has no tensor whose name begins with {start}")
+    else:
+        advice = f"Give a checkpoint of the released {title} code: a .pth file with a state dict."
+        tensors = read_state_dict(path, _CONTAINERS, advice, key)
+    return _unwrapped(tensors)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take wrappers' names off; of what lies beside the network (losses), keep nothing."""
+    for wrapper in _WRAPPERS * 3:
+        inside = {n.removeprefix(wrapper): v for n, v in tensors.items() if n.startswith(wrapper)}
+        if 2 * len(inside) > len(tensors):
+            tensors = inside
+    return tensors
+
+
+def _common_type(tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """Return the type that holds every number as it is."""
+    types = {value.dtype for value in tensors.values()}
+    return types.pop() if len(types) == 1 else torch.float32
 
 
 def convert_file(
@@ -43,17 +73,20 @@ def convert_file(
     task: str | None = None,
     training_patch: int | None = None,
     provenance: Mapping[str, str] | None = None,
-    half: bool = True,
+    half: bool = False,
+    key: str | None = None,
     overwrite: bool = False,
     **options: Any,  # noqa: ANN401 - what this network's state dict does not hold
 ) -> CheckpointInfo:
     """Convert a released-format file; the result records its source's name and sha256.
 
     `network`: a name of NETWORKS; by default, the one whose tensors these are. `provenance` adds
-    facts of the caller's (licence, training data). `half` stores float16. `options` are those of
-    the network's `convert`. Raises CheckpointFormatError for a bad source, UsageError if the
-    destination is there already and `overwrite` is not set, is not named .safetensors, or cannot be
-    written, and for a network without released checkpoints.
+    facts of the caller's (licence, training data). The numbers keep their type unless `half` stores
+    float16. `key`: as `read_released` takes it. `options` are those of the network's `convert`.
+
+    Raises CheckpointFormatError for a bad source, UsageError if the destination is there already
+    and `overwrite` is not set, is not named .safetensors, or cannot be written, and for a network
+    without released checkpoints.
     """
     if network is not None and NETWORKS[network].convert is None:
         title = NETWORKS[network].title
@@ -61,7 +94,7 @@ def convert_file(
     _check_destination(destination, overwrite)
     if task is not None and task not in TASKS:
         raise UsageError(f"Unknown task {task!r}.", f"Use one of {', '.join(TASKS)}")
-    released = read_released(source, NETWORKS[network].title if network else _TITLES)
+    released = read_released(source, NETWORKS[network].title if network else _TITLES, key)
     kind = network or _kind_of(released)
     convert = NETWORKS[kind].convert
     assert convert is not None
@@ -76,7 +109,8 @@ def convert_file(
     }
     info = CheckpointInfo(config, name or destination.stem, task, training_patch, facts, kind)
     try:
-        save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
+        dtype = torch.float16 if half else _common_type(state)
+        save_checkpoint(destination, state, info, dtype=dtype)
     except OSError as error:
         raise UsageError(
             f"{destination} cannot be written: {error.strerror}.", "Give another output"

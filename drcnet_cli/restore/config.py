@@ -11,7 +11,7 @@ from drcnet_cli.device import choose_device, choose_devices, choose_dtype
 from drcnet_cli.engines import TORCH, check_backend, make_engine
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
-from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.restorer import Restorer, check_strength
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.weights.fetch import resolve
 
@@ -22,7 +22,8 @@ class RestoreConfig:
 
     `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
-    be made for; None: anything. The others are the options of `drcnet restore` of these names.
+    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. The others
+    are the options of `drcnet restore` of these names.
     """
 
     checkpoint: str | Path = ""
@@ -34,6 +35,7 @@ class RestoreConfig:
     ensemble: bool = False
     hub_repo: str | None = None
     offline: bool = False
+    strength: float = 1.0
 
     def devices(self) -> list[str]:
         """List what `device` names: several for `cuda:all` and `cuda:0,cuda:2`.
@@ -68,10 +70,11 @@ class LoadedModel:
         tiling: TileOptions | None = None,
         ensemble: bool = False,
         notify: Callable[[str], None] = lambda _: None,
+        strength: float = 1.0,
     ) -> Restorer:
         """Make a restorer; `notify` gets each change of plan, once.
 
-        Raises UsageError for a tiling that cannot be used.
+        Raises UsageError for a tiling or a strength that cannot be used.
         """
         other = self.backend != TORCH
         engine = make_engine(self.backend, self.network, self.info) if other else None
@@ -84,6 +87,7 @@ class LoadedModel:
             tiling=tiling,
             ensemble=ensemble,
             engine=engine,
+            strength=strength,
             notify=notify,
         )
 
@@ -109,4 +113,5 @@ def open_restorer(
     config: RestoreConfig, notify: Callable[[str], None] = lambda _: None
 ) -> Restorer:
     """Load what a configuration names and make its restorer; raises what `open_model` does."""
-    return open_model(config).restorer(config.tiling, config.ensemble, notify)
+    check_strength(config.strength)
+    return open_model(config).restorer(config.tiling, config.ensemble, notify, config.strength)

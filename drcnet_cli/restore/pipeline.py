@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
+from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.imageio import (
     Picture,
     format_for,
@@ -26,6 +27,7 @@ from drcnet_cli.imageio import (
     visible_pixels,
     write_picture,
 )
+from drcnet_cli.restore.finisher import Finisher, open_finisher
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import (  # loads torch, which listing a plan needs not
@@ -45,7 +47,9 @@ class WriteOptions:
     """How inputs are read and results encoded; None follows the output's name, else the input.
 
     `float_range`: the value of white in floating-point inputs, as `read_picture` takes it;
-    `background`: the colour under transparency, as `write_picture` does.
+    `background`: the colour under transparency, as `write_picture` does. `keep_dates`: outputs get
+    their input's time of change. `recipe`: what the journal of runs keeps beside each output (see
+    `recipe`); None: outputs are not noted there.
     """
 
     format: str | None = None
@@ -53,6 +57,8 @@ class WriteOptions:
     strip_metadata: bool = False
     float_range: float | None = None
     background: str | None = None
+    keep_dates: bool = False
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,8 +167,12 @@ def restore_files(
                 refused = refused or outcomes[-1].disk_refused
                 observer.finished(outcomes[-1])
 
-    with _pool(1, gate) as readers, _pool(WRITERS, gate) as writers:
-        for job, future in _read_ahead(jobs, readers, options, gate):
+    with (
+        open_finisher(options.recipe, options.keep_dates) as finisher,
+        _pool(1, gate) as readers,
+        _pool(WRITERS, gate) as writers,
+    ):
+        for job, future in _read_ahead(jobs, readers, options, gate, finisher):
             started = time.perf_counter()
             picture = future.result()
             observer.waited += time.perf_counter() - started
@@ -172,8 +182,7 @@ def restore_files(
                 observer.finished(outcome)
                 _give_back(gate, picture)
             else:
-                target = job.destination
-                pending.add(writers.submit(_write, outcome, restored, target, options, gate))
+                pending.add(writers.submit(_write_job, outcome, restored, options, gate, finisher))
             del picture, restored  # the pools may now hold the only references
             collect(PENDING_WRITES)
             if refused:
@@ -220,25 +229,34 @@ def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
 
 
 def _read_ahead(
-    jobs: Iterable[Job], readers: ThreadPoolExecutor, options: WriteOptions, gate: _Gate
+    jobs: Iterable[Job],
+    readers: ThreadPoolExecutor,
+    options: WriteOptions,
+    gate: _Gate,
+    finisher: Finisher,
 ) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
     """Yield each job with its picture to come, a few read in advance."""
     queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []
     for job in jobs:
-        queue.append((job, readers.submit(_read_job, job, options, gate)))
+        queue.append((job, readers.submit(_read_job, job, options, gate, finisher)))
         if len(queue) > READ_AHEAD:
             yield queue.pop(0)
     while queue:
         yield queue.pop(0)
 
 
-def _read_job(job: Job, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
-    """Read a job's picture unless its output's name (`a.gif`) could not be written anyway."""
+def _read_job(
+    job: Job, options: WriteOptions, gate: _Gate, finisher: Finisher
+) -> "Picture | DrcnetError":
+    """Read a job's picture unless its output's name or folder could not be written anyway."""
     try:
         format_for(job.destination, options.format)
     except UsageError as error:
         # What cannot be read either is told so: no other format would help.
         return unread_error(job.source) or error
+    if (error := write_refusal(job.destination)) is not None:
+        return error
+    finisher.begin(job)
     return _read(job.source, options, gate)
 
 
@@ -288,12 +306,26 @@ def _too_large(source: object) -> ImageError:
     return ImageError(f"{source} is too large for this machine's memory.")
 
 
+def _write_job(
+    outcome: Outcome, picture: Picture, options: WriteOptions, gate: _Gate, finisher: Finisher
+) -> Outcome:
+    """Write one result to its place, with what its file takes over from the input's."""
+    job, notes = outcome.job, []
+
+    def finish(whole: Path) -> None:
+        notes.extend(finisher.finish(job, whole))
+
+    outcome = _write(outcome, picture, job.destination, options, gate, finish)
+    return outcome if outcome.error else replace(outcome, notes=(*outcome.notes, *notes))
+
+
 def _write(
     outcome: Outcome,
     picture: Picture,
     target: Path | BinaryIO,
     options: WriteOptions,
     gate: _Gate,
+    before_replace: Callable[[Path], None] | None = None,
 ) -> Outcome:
     """Encode and write one result."""
     destination = outcome.job.destination
@@ -305,6 +337,7 @@ def _write(
             quality=options.quality,
             strip_metadata=options.strip_metadata,
             background=options.background,
+            before_replace=before_replace,
         )
     except DrcnetError as error:
         return replace(outcome, error=error)

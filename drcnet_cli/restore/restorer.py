@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release_memory
 from drcnet_cli.engines import Engine
-from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError
+from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, is_gray, to_unit
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.tiling import (
@@ -60,8 +60,9 @@ class Restorer:
 
     `dtype`: the autocast type; with `check_dtype` the first tile is also computed in float32, and
     float32 is used throughout if the two differ visibly. `ensemble` averages the eight flips and
-    rotations of each tile. `engine` computes instead of torch, on the CPU. `notify` gets one
-    sentence, once, for each change of plan.
+    rotations of each tile. `strength`: the share of the network's result, the rest is the input's.
+    `engine` computes instead of torch, on the CPU. `notify` gets one sentence, once, for each
+    change of plan. Raises UsageError for a tiling or a strength that cannot be used.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Restorer:
         check_dtype: bool = False,
         tiling: TileOptions | None = None,
         ensemble: bool = False,
+        strength: float = 1.0,
         engine: Engine | None = None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -84,6 +86,7 @@ class Restorer:
         self.device = device
         self.dtype = dtype
         self.ensemble = ensemble
+        self.strength = check_strength(strength)
         self._engine = engine
         self._fast: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
         form = info.architecture.fast_cpu if device.type == "cpu" else None
@@ -100,6 +103,7 @@ class Restorer:
         """Say which tile, overlap, batch, device and type are used, in one line."""
         more = f", backend {self._engine.name}" if self._engine else ""
         more += ", x8 ensemble" if self.ensemble else ""
+        more += f", strength {self.strength:g}" if self.strength != 1 else ""
         dtype = dtype_name(self.dtype)
         return f"{self.describe_tiles()}, device {self.device}, dtype {dtype}{more}"
 
@@ -249,7 +253,10 @@ class Restorer:
             lost = ~are_pictures(restored)
             if lost.any():
                 restored[lost] = self._redo_in_float32(batch[lost])
-            return restored.clamp_(0, 1).cpu().numpy()
+            restored.clamp_(0, 1)
+            if self.strength != 1:
+                restored = batch.lerp(restored, self.strength).clamp_(0, 1)
+            return restored.cpu().numpy()
 
     def _redo_in_float32(self, batch: Tensor) -> Tensor:
         restored = self._forward(batch, torch.float32)
@@ -301,6 +308,15 @@ class Restorer:
             return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             return self.network(batch).float()
+
+
+def check_strength(strength: float) -> float:
+    """Return a strength; raise UsageError for one that is not from 0 to 1."""
+    if not 0 <= strength <= 1:
+        raise UsageError(
+            f"The strength cannot be {strength}.", "Use a number from 0 (the input) to 1"
+        )
+    return strength
 
 
 def _read_tile(plan: TilePlan, pixels: np.ndarray, top: int, left: int) -> np.ndarray:

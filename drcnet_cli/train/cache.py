@@ -22,10 +22,11 @@ from drcnet_cli.imageio.read import DECODING_ERRORS
 _OTHER_PAGES = (254, 255, 330, 50706)
 
 # What a kept picture's entry says once it is decoded.
-_AS_STORED, _TURNED = 1, 2
+_AS_STORED, _TURNED, _LEFT_OUT = 1, 2, 3
+_REPAIR = "Repair it, or take it out of the training folder."
 
 
-def _stored_size(path: Path) -> tuple[int, int]:
+def stored_size(path: Path) -> tuple[int, int]:
     """Read height and width, before any turn, from a picture's header; raises ImageError."""
     # Whether it is turned would cost more: for a PNG, Pillow decodes it all to find its EXIF.
     try:
@@ -37,9 +38,7 @@ def _stored_size(path: Path) -> tuple[int, int]:
     try:
         height, width = read_picture(path).pixels.shape[:2]
     except ImageError as error:
-        raise ImageError(
-            error.message, f"{error.hint} Or take it out of the training folder.".lstrip()
-        ) from error
+        raise ImageError(error.message, f"{error.hint} {_REPAIR}".lstrip()) from error
     return height, width
 
 
@@ -51,24 +50,29 @@ def _first_page_is_all(image: Image.Image) -> bool:
 class PictureCache:
     """Pictures by number, H x W x 3 uint8; the first ones that fit `limit_mb` are kept decoded.
 
-    `kept`: how many those are.
+    `kept`: how many those are. A picture that cannot be read is left out from then on: all worker
+    processes, and the one that began them, know it by `left_out`.
     """
 
     def __init__(self, paths: Sequence[Path], limit_mb: int) -> None:
         self.paths = list(paths)
         self._sizes: list[tuple[int, int]] = []
         self._starts = [0]
-        for path in self.paths:
-            height, width = _stored_size(path)
+        # Raw arrays work with every way of starting worker processes, unlike a plain mmap.
+        self._ready = multiprocessing.RawArray("B", max(1, len(self.paths)))
+        for number, path in enumerate(self.paths):
+            try:
+                height, width = stored_size(path)
+            except ImageError:
+                height = width = 0
+                self.leave_out(number)
             end = self._starts[-1] + height * width * 3
             if end > limit_mb * 2**20:
                 break
             self._sizes.append((height, width))
             self._starts.append(end)
         self.kept = len(self._sizes)
-        # Raw arrays work with every way of starting worker processes, unlike a plain mmap.
         self._memory = multiprocessing.RawArray("B", max(1, self._starts[-1]))
-        self._ready = multiprocessing.RawArray("B", max(1, self.kept))
         self._recent: dict[int, Pixels] = {}
 
     def __len__(self) -> int:
@@ -80,9 +84,24 @@ class PictureCache:
         return {**self.__dict__, "_recent": {}}
 
     def __getitem__(self, number: int) -> Pixels:
-        """Return a picture; do not write to it. Raises ImageError for a damaged file."""
-        if number >= self.kept:
-            return self._decode_again(number)
+        """Return a picture; do not write to it. Raises ImageError for one that is left out."""
+        if self._ready[number] == _LEFT_OUT:
+            raise ImageError(f"{self.paths[number]} cannot be used.", _REPAIR)
+        try:
+            return self._kept(number) if number < self.kept else self._decode_again(number)
+        except ImageError:
+            self.leave_out(number)
+            raise
+
+    def leave_out(self, number: int) -> None:
+        """Use a picture no more, in any process."""
+        self._ready[number] = _LEFT_OUT
+
+    def left_out(self) -> list[Path]:
+        """List the pictures that cannot be used, as far as that is known."""
+        return [p for p, state in zip(self.paths, self._ready, strict=False) if state == _LEFT_OUT]
+
+    def _kept(self, number: int) -> Pixels:
         start, end = self._starts[number], self._starts[number + 1]
         memory = np.frombuffer(self._memory, np.uint8)[start:end]
         if not self._ready[number]:

@@ -10,15 +10,24 @@ from typing import Any, TypeVar
 
 from drcnet_cli.datasets.pairs import Pair, match_folders
 from drcnet_cli.datasets.training import TRAINING_SETS, find_dataset
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import name_pictures, read_rgb8
 from drcnet_cli.tasks import TASKS
-from drcnet_cli.train.cache import PictureCache
+from drcnet_cli.train.cache import PictureCache, stored_size
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.samples import PairSource, Sample, SampleSource, middle, to_unit_chw
+from drcnet_cli.train.samples import (
+    PairSource,
+    Sample,
+    SampleSource,
+    middle,
+    to_unit_chw,
+    two_sizes,
+)
 from drcnet_cli.train.synthetic import USUAL_FIRST, SyntheticSource, degradations, held_pair
 
 T = TypeVar("T")
+
+_NAMED = 5  # names that a sentence lists
 
 # What `drcnet data prepare` adds to a picture's name for each of its crops.
 _CROP = re.compile(r"_c\d{3,}$")
@@ -28,13 +37,15 @@ _CROP = re.compile(r"_c\d{3,}$")
 class TrainingData:
     """What a run learns from: `held` are fixed pairs by name; `summary` tells of it in JSON types.
 
-    `notes` are sentences for the person who started the run.
+    `notes` are sentences for the person who started the run. `left_out` lists the pictures of the
+    source that could not be used, as far as that is known.
     """
 
     source: SampleSource
     held: Mapping[str, Sample]
     summary: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    left_out: Callable[[], Sequence[Path]] = tuple
 
 
 def open_data(config: TrainConfig) -> TrainingData:
@@ -71,10 +82,15 @@ def _clean_data(config: TrainConfig) -> TrainingData:
     kind = config.degrade or TASKS[config.kind].degradation
     kinds, margin = degradations(kind, Path(config.streaks) if config.streaks else None)
     cache = PictureCache([path for _, path in training], config.cache_mb)
-    pairs = {
-        name: held_pair(path, name, kinds[place % len(kinds)], margin, config.val_side)
-        for place, (name, path) in enumerate(held[: config.val_count])
-    }
+    turns = iter(range(len(held)))
+    pairs, lost = _readable(
+        held,
+        config.val_count,
+        lambda item: (
+            item[0],
+            held_pair(item[1], item[0], kinds[next(turns) % len(kinds)], margin, config.val_side),
+        ),
+    )
     source = SyntheticSource(
         cache,
         kinds,
@@ -99,7 +115,8 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         f"{len(training)} photographs to train on, {len(held)} held ({len(pairs)} validated on), "
         f"degradation: {kind}"
     )
-    return TrainingData(source, pairs, summary, (note, *_cache_notes(cache, config)))
+    notes = (note, *lost, *_cache_notes(cache, config))
+    return TrainingData(source, pairs, summary, notes, cache.left_out)
 
 
 def _published_data(config: TrainConfig) -> TrainingData:
@@ -117,9 +134,60 @@ def _own_pairs(config: TrainConfig) -> TrainingData:
     if not (config.lq and config.gt):
         raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
     matching = match_folders(Path(config.lq), Path(config.gt))
-    notes = [f"{len(matching.pairs)} pairs matched by name", *matching.notes()]
+    pairs, unequal = _part_unequal(matching.pairs)
+    notes = [f"{len(matching.pairs)} pairs matched by name", *matching.notes(), *unequal]
     summary = {"kind": "pairs", "folders": [Path(config.lq).name, Path(config.gt).name]}
-    return _pair_data(config, matching.pairs, summary, notes)
+    return _pair_data(config, pairs, summary, notes)
+
+
+def _part_unequal(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
+    """Return the pairs whose pictures are of one size, and a sentence about the others.
+
+    Only headers are read: of two that differ by a quarter turn, decoding tells. So it does of what
+    cannot be read. Raises UsageError if no pair is left.
+    """
+    equal, unequal = [], []
+    for pair in pairs:
+        try:
+            sizes = stored_size(pair.degraded), stored_size(pair.clean)
+        except ImageError:
+            equal.append(pair)
+            continue
+        if sorted(sizes[0]) == sorted(sizes[1]):
+            equal.append(pair)
+        else:
+            (height, width), (other_height, other_width) = sizes
+            unequal.append(f"{pair.name} ({width} x {height}, {other_width} x {other_height})")
+    if not unequal:
+        return equal, []
+    text = f"{len(unequal)} pairs have pictures of two sizes: {name_some(unequal)}"
+    if not equal:
+        raise UsageError(f"{text}.", "Both pictures of a pair must show the same")
+    return equal, [f"{text}; they are left out"]
+
+
+def name_some(names: Sequence[object]) -> str:
+    """Join the first few names."""
+    return ", ".join(map(str, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+
+
+def _readable(
+    held: Sequence[T], count: int, make: Callable[[T], tuple[str, Sample]]
+) -> tuple[dict[str, Sample], list[str]]:
+    """Make the first `count` held pairs that can be made, and a sentence about the others."""
+    pairs: dict[str, Sample] = {}
+    errors: list[str] = []
+    for item in held:
+        if len(pairs) == count:
+            break
+        try:
+            name, pair = make(item)
+        except ImageError as error:
+            errors.append(error.message.rstrip("."))
+            continue
+        pairs[name] = pair
+    note = f"{len(errors)} held pictures cannot be used: {'; '.join(errors[:_NAMED])}"
+    return pairs, [note] if errors else []
 
 
 def _pair_data(
@@ -127,18 +195,20 @@ def _pair_data(
 ) -> TrainingData:
     training, held = hold_out(pairs, config.holdout, lambda pair: pair.group)
     source = PairSource(training, config.cache_mb, config.seed, crops=config.crops)
-    fixed = {
-        pair.name: (_middle(pair.degraded, config), _middle(pair.clean, config))
-        for pair in held[: config.val_count]
-    }
+    fixed, lost = _readable(held, config.val_count, lambda pair: _held(pair, config))
     summary = {**summary, "training_pairs": len(training), "held_pairs": len(held)}
     note = f"{len(training)} pairs to train on, {len(held)} held ({len(fixed)} validated on)"
-    notes = [*notes, note, *_cache_notes(source.cache, config)]
-    return TrainingData(source, fixed, summary, tuple(notes))
+    notes = [*notes, note, *lost, *_cache_notes(source.cache, config)]
+    return TrainingData(source, fixed, summary, tuple(notes), source.cache.left_out)
 
 
-def _middle(path: Path, config: TrainConfig) -> Any:  # noqa: ANN401 - an array
-    return to_unit_chw(middle(read_rgb8(path), config.val_side))
+def _held(pair: Pair, config: TrainConfig) -> tuple[str, Sample]:
+    """Return a held pair's name and its middle; raises ImageError."""
+    degraded, clean = read_rgb8(pair.degraded), read_rgb8(pair.clean)
+    if degraded.shape != clean.shape:
+        raise two_sizes(pair, degraded.shape, clean.shape)
+    side = config.val_side
+    return pair.name, (to_unit_chw(middle(degraded, side)), to_unit_chw(middle(clean, side)))
 
 
 def _cache_notes(cache: PictureCache, config: TrainConfig) -> list[str]:

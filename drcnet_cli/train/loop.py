@@ -14,7 +14,7 @@ from drcnet_cli.device import dtype_name
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
-from drcnet_cli.train.data import TrainingData, open_data
+from drcnet_cli.train.data import TrainingData, name_some, open_data
 from drcnet_cli.train.log import Journal, Listener, Meter, NoListener, Snapshot
 from drcnet_cli.train.objective import OBJECTIVES, Objective, input_psnr, mean_psnr
 from drcnet_cli.train.process import Interruption, Threads
@@ -31,7 +31,10 @@ _MAX_SKIPPED_IN_ROW = 20
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: `psnr` and `best` are validation scores in dB, None without held pairs."""
+    """How a run ended: `psnr` and `best` are validation scores in dB, None without held pairs.
+
+    `left_out`: how many pictures to train on could not be used.
+    """
 
     step: int
     elapsed: float
@@ -42,6 +45,7 @@ class Result:
     interrupted: bool
     final: Path | None
     main: bool
+    left_out: int = 0
 
 
 def train(config: TrainConfig, listener: Listener | None = None) -> Result:
@@ -282,6 +286,11 @@ class Training:
     def _finish(self, interrupted: bool) -> Result:
         """Validate, save the state, and export where the budget is used up."""
         progress, final = self.progress, None
+        if left_out := self.data.left_out():
+            self.listener.note(
+                f"{len(left_out)} pictures could not be used and were left out: "
+                f"{name_some(left_out)}"
+            )
         if self.journal is not None:
             self.parts.save(self.objective.state())
             if not interrupted:
@@ -304,4 +313,5 @@ class Training:
             interrupted,
             final,
             self.main,
+            len(left_out),
         )

@@ -5,9 +5,10 @@ resumption, gets the same one: so runs are repeatable, and two processes see tog
 the doubled batch would have seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.train.cache import PictureCache
 
+T = TypeVar("T")
 Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
 TwoCrops = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -56,6 +58,17 @@ def picture_number(number: int, count: int, seed: int, crops: int) -> int:
     """
     epoch, position = divmod(number // crops, count)
     return int(_order(count, seed, epoch)[position])
+
+
+def from_the_next_readable(number: int, count: int, read: Callable[[int], T]) -> T:
+    """Return what `read` makes of picture `number`, or of the first after it that can be used.
+
+    Raises the ImageError of the last one if none can.
+    """
+    for place in range(number, number + count - 1):
+        with suppress(ImageError):
+            return read(place % count)
+    return read((number + count - 1) % count)
 
 
 def cut(pictures: tuple[Pixels, ...], patch: int, rng: np.random.Generator) -> tuple[Pixels, ...]:
@@ -109,7 +122,8 @@ class PairSource:
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch.
 
-        Raises ImageError for a damaged file or a pair of two sizes.
+        A pair with a damaged picture, or of two sizes, is left out, and the next one taken. Raises
+        ImageError if none is left.
         """
         rng = sample_rng(self._seed, number)
         crops = turn(cut(self._pictures(number), patch, rng), rng)
@@ -118,7 +132,7 @@ class PairSource:
     def two_crops(self, number: int, patch: int) -> TwoCrops:
         """Return (degraded, clean, another random crop of the degraded picture), all turned alike.
 
-        Raises ImageError as `sample` does.
+        Pairs are left out, and ImageError is raised, as by `sample`.
         """
         rng = sample_rng(self._seed, number)
         pictures = self._pictures(number)
@@ -126,17 +140,22 @@ class PairSource:
         return to_unit_chw(crops[0]), to_unit_chw(crops[1]), to_unit_chw(crops[2])
 
     def _pictures(self, number: int) -> tuple[Pixels, Pixels]:
+        def read(which: int) -> tuple[Pixels, Pixels]:
+            first, second = self._numbers[which]
+            degraded, clean = self.cache[first], self.cache[second]
+            if degraded.shape != clean.shape:
+                self.cache.leave_out(first)
+                raise two_sizes(self._pairs[which], degraded.shape, clean.shape)
+            return degraded, clean
+
         which = picture_number(number, len(self._pairs), self._seed, self._crops)
-        first, second = self._numbers[which]
-        degraded, clean = self.cache[first], self.cache[second]
-        _check_sizes(self._pairs[which], degraded.shape, clean.shape)
-        return degraded, clean
+        return from_the_next_readable(which, len(self._pairs), read)
 
 
-def _check_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> None:
-    if degraded != clean:
-        raise ImageError(
-            f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
-            f"{pair.clean} is {clean[1]} x {clean[0]}.",
-            "Both pictures of a pair must show the same: correct or remove them.",
-        )
+def two_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> ImageError:
+    """Return the error for a pair whose pictures are of two sizes, H x W x C."""
+    return ImageError(
+        f"{pair.degraded} is {degraded[1]} x {degraded[0]} pixels, but its partner "
+        f"{pair.clean} is {clean[1]} x {clean[0]}.",
+        "Both pictures of a pair must show the same: correct or remove them.",
+    )

@@ -21,6 +21,7 @@ from drcnet_cli.train.samples import (
     Sample,
     TwoCrops,
     cut,
+    from_the_next_readable,
     middle,
     picture_number,
     sample_rng,
@@ -97,7 +98,10 @@ class SyntheticSource:
         self._usual_first = usual_first
 
     def sample(self, number: int, patch: int) -> Sample:
-        """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        """Return (degraded, clean) number `number`: float32, 3 x patch x patch.
+
+        Of a damaged picture, from the next one. Raises ImageError if none can be read.
+        """
         return self._sample(number, patch, sample_rng(self._seed, number))
 
     def two_crops(self, number: int, patch: int) -> TwoCrops:
@@ -115,7 +119,9 @@ class SyntheticSource:
         return degraded[here], clean[here], degraded[there]
 
     def _sample(self, number: int, patch: int, rng: np.random.Generator) -> Sample:
-        picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
+        count = len(self._cache)
+        which = picture_number(number, count, self._seed, self._crops)
+        picture = from_the_next_readable(which, count, self._cache.__getitem__)
         side = patch + 2 * self._margin
         crop = cut_scaled(picture, side, rng) if self._vary else cut((picture,), side, rng)[0]
         clean = to_unit_chw(turn((crop,), rng)[0])

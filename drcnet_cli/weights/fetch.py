@@ -89,6 +89,16 @@ def resolve(
     return ResolvedCheckpoint(path, checkpoint)
 
 
+def identify(name_task_or_path: str | Path) -> str:
+    """Return the sha256 of the checkpoint that `resolve` would find; nothing is fetched.
+
+    Raises WeightsError for a file that is not there, UsageError for an unknown name.
+    """
+    if _is_path(name_task_or_path):
+        return describe_file(_explicit_file(Path(name_task_or_path))).sha256
+    return _choose(name_task_or_path, None, load_manifest()).sha256
+
+
 def import_file(path: Path, manifest: Manifest | None = None) -> ResolvedCheckpoint:
     """Copy a file that the manifest knows by its sha256 into the cache.
 

@@ -57,6 +57,18 @@ def test_two_possible_partners_are_none():
     assert matching.unmatched_degraded == ("a_noisy.png",)
 
 
+def test_several_possible_partners_are_named(tmp_path):
+    _, matching = partners(["a_noisy.png", "b.png", "c.png"], ["a_gt.png", "a_clean.png", "b.png"])
+    notes = " | ".join(matching.notes())
+    assert "1 degraded pictures have no partner and are left out: c.png" in notes
+    assert "a_noisy.png could belong to a_gt.png or a_clean.png" in notes
+    for name in ("lq/a_noisy.png", "gt/a_gt.png", "gt/a_clean.png"):
+        write_picture(tmp_path / name, 1)
+    with pytest.raises(UsageError, match=r"a_gt\.png") as caught:
+        match_folders(tmp_path / "lq", tmp_path / "gt")
+    assert "more than one possible partner" in str(caught.value)
+
+
 def test_leftovers_are_counted_and_named():
     _, matching = partners([f"{n}.png" for n in "abcdefgh"], ["a.png", "z.png"])
     notes = matching.notes()

@@ -348,3 +348,58 @@ def test_thousands_of_files_are_planned_quickly():
     assert [job.source.name for job in result.jobs[:3]] == ["img0.jpg", "img1.jpg", "img2.jpg"]
     # 0.07 s on one core of a 2020s machine; the margin is for busy ones.
     assert elapsed < 1.0
+
+
+# --- A text in the names
+
+
+def test_a_suffix_goes_before_the_ending():
+    make("in/a.jpg", "in/sub/b.png", "c.0001")
+    assert jobs("in", name_suffix="_x") == [
+        ("in/a.jpg", "out/a_x.jpg"),
+        ("in/sub/b.png", "out/sub/b_x.png"),
+    ]
+    assert jobs("in", name_suffix="_x", suffix=".webp")[0] == ("in/a.jpg", "out/a_x.webp")
+    assert jobs("c.0001", output="out/", name_suffix="_x") == [("c.0001", "out/c.0001_x")]
+    assert jobs("in/a.jpg", output="in/", name_suffix="_x") == [("in/a.jpg", "in/a_x.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"inputs": ["a.jpg"], "output": "b.jpg", "name_suffix": "_x"}, "b.jpg"),
+        ({"inputs": ["a.jpg"], "output": None, "in_place": True, "name_suffix": "_x"}, "in-place"),
+        ({"inputs": ["a.jpg"], "output": "out/", "name_suffix": "/x"}, "no part of a file's name"),
+        # Two outputs in one, or an output that is an input.
+        (
+            {"inputs": ["a.jpg", "a.png"], "output": "o/", "name_suffix": "_x", "suffix": "png"},
+            "both",
+        ),
+        ({"inputs": ["a.jpg", "a_x.jpg"], "output": "./", "name_suffix": "_x"}, "is the input"),
+        ({"inputs": ["a.jpg"], "output": "o/", "name_suffix": "x" * 260}, "longer than 255"),
+    ],
+)
+def test_a_suffix_that_cannot_be(call, said):
+    make("a.jpg", "a.png", "a_x.jpg")
+    with pytest.raises(UsageError, match=said):
+        plan_files(is_image=is_image, **call)
+
+
+# --- Another judge than existence
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_judge_decides_what_is_finished(in_place):
+    make("in/a.jpg", "in/b.jpg", "in/c.jpg", "out/a.jpg", "out/b.jpg", "out/c.jpg")
+    verdicts = {"a.jpg": None, "b.jpg": "", "c.jpg": "odd"}
+
+    def judge(job):
+        return verdicts[job.source.name]
+
+    output = None if in_place else "out"
+    found = plan("in", output=output, in_place=in_place, judge=judge)
+    assert [job.source.name for job in found.jobs] == ["a.jpg"]
+    assert [job.source.name for job in found.finished] == ["b.jpg", "c.jpg"]
+    assert [(job.source.name, doubt) for job, doubt in found.stale.items()] == [("c.jpg", "odd")]
+    again = plan("in", output=output, in_place=in_place, judge=judge, overwrite=True)
+    assert (len(again.jobs), again.finished, again.stale) == (3, (), {})

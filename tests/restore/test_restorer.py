@@ -259,3 +259,27 @@ def test_gray_in_three_channels_stays_gray_whatever_the_network(dtype):
     coloured[0, 0, 1] = 1
     tinted = restorer(Recorder(lambda x: x + tint)).restore(coloured)
     assert not (tinted == tinted[..., :1]).all()
+
+
+class Negative(nn.Module):
+    def forward(self, x):
+        return 1 - x
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_strength_blends_the_result_with_the_input(dtype):
+    pixels = picture(40, 50, dtype=dtype)
+    full = restorer(Negative()).restore(pixels)
+    assert np.array_equal(restorer(Negative(), strength=1.0).restore(pixels), full)
+    assert np.array_equal(restorer(Negative(), strength=0.0).restore(pixels), pixels)
+    quarter = restorer(Negative(), strength=0.25, tiling=TileOptions(32, 8)).restore(pixels)
+    expected = 0.75 * pixels.astype(float) + 0.25 * full.astype(float)
+    assert np.abs(quarter - expected).max() <= (1e-6 if dtype == np.float32 else 1)
+
+
+def test_strength_is_told_and_checked():
+    assert "strength 0.5" in restorer(Negative(), strength=0.5).facts().description
+    assert "strength" not in restorer(Negative()).facts().description
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="strength"):
+            restorer(Negative(), strength=wrong)

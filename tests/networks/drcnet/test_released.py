@@ -71,8 +71,8 @@ def test_a_converted_file_loads_with_its_provenance(tmp_path):
 
 
 def test_float16_on_disk_is_half_the_size(tmp_path):
-    convert_file(GOLDEN, tmp_path / "half.safetensors")
-    convert_file(GOLDEN, tmp_path / "full.safetensors", half=False)
+    convert_file(GOLDEN, tmp_path / "half.safetensors", half=True)
+    convert_file(GOLDEN, tmp_path / "full.safetensors")
     half, full = (tmp_path / f"{name}.safetensors" for name in ("half", "full"))
     assert half.stat().st_size < 0.6 * full.stat().st_size
 
@@ -200,5 +200,5 @@ def test_facts_and_precision_reach_the_file(tmp_path):
     assert f"Wrote {target}: width 8, depth 4." in result.output
     assert read_info(target).provenance["licence"] == "MIT = free"
     half = tmp_path / "half.safetensors"
-    assert run_convert(half).exit_code == 0
+    assert run_convert(half, "--half").exit_code == 0
     assert half.stat().st_size < 0.6 * target.stat().st_size

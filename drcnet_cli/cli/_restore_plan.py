@@ -1,0 +1,155 @@
+"""What `drcnet restore` decides before it computes: what goes where, and what is done already."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drcnet_cli.cli._output import note
+from drcnet_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from drcnet_cli.files.plan import Plan
+    from drcnet_cli.restore.pipeline import WriteOptions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which files a run is asked to restore, and which of them again."""
+
+    paths: list[str]
+    in_place: bool
+    overwrite: bool
+    update: bool
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What computes the results, as it was asked for."""
+
+    checkpoint: str | Path
+    tile: str
+    overlap: int | None
+    ensemble: bool
+    strength: float
+
+    def recipe(self, written: "WriteOptions") -> str:
+        """Return what the journal keeps of how outputs are made.
+
+        Neither the device nor the number type is part of it: their results look the same; nor the
+        format, which the outputs' names say. Raises WeightsError, UsageError for no checkpoint.
+        """
+        from drcnet_cli.restore.finisher import recipe
+        from drcnet_cli.weights.fetch import identify
+
+        return recipe(
+            checkpoint=identify(self.checkpoint),
+            tile=self.tile,
+            overlap=self.overlap,
+            ensemble=self.ensemble,
+            strength=self.strength,
+            quality=written.quality,
+            strip_metadata=written.strip_metadata,
+            float_range=written.float_range,
+            background=written.background,
+        )
+
+
+def check_looks(float_range: float | None, background: str | None) -> None:
+    """Raise UsageError for a white or a colour that is none, before anything is loaded."""
+    if float_range is not None or background is not None:
+        from drcnet_cli.imageio import check_float_range, parse_colour
+
+        check_float_range(float_range)
+        if background is not None:
+            parse_colour(background)
+
+
+def plan_run(
+    asked: Asked, written: "WriteOptions", recipe: Callable[[], str], quiet: bool
+) -> "Plan":
+    """Decide what goes where; raise UsageError also if the output names a file wrongly."""
+    from drcnet_cli.files.finished import Finished
+    from drcnet_cli.files.plan import plan_files
+    from drcnet_cli.files.spelling import as_meant
+    from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
+
+    inputs, output = (asked.paths, None) if asked.in_place else _part(asked.paths)
+    if asked.in_place and asked.update:
+        raise UsageError(
+            "--update compares outputs with their inputs, and --in-place leaves no inputs.",
+            "Leave out either; --overwrite restores all files again",
+        )
+    output = output and as_meant(output)
+    with Finished(recipe, update=asked.update) as judge:
+        plan = plan_files(
+            inputs,
+            output,
+            is_image=is_image_name,
+            is_unread=is_unread_name,
+            overwrite=asked.overwrite,
+            in_place=asked.in_place,
+            suffix=format_suffix(written.format) if written.format else None,
+            name_suffix=asked.suffix,
+            judge=judge,
+        )
+        if asked.in_place and judge.journal is None:
+            _warn_without_journal(judge.journal_error)
+    if asked.in_place and not quiet:
+        note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
+    if output and Path(output) in [job.destination for job in (*plan.jobs, *plan.finished)]:
+        format_for(Path(output), written.format)
+    return plan
+
+
+def _part(paths: list[str]) -> tuple[list[str], str]:
+    """Part the inputs from the output, which is the last path."""
+    if len(paths) < 2:
+        raise UsageError(
+            f"Only one path is given: {paths[0]}.",
+            "Give inputs and then an output, or --in-place to replace the input",
+        )
+    return paths[:-1], paths[-1]
+
+
+def _warn_without_journal(reason: str) -> None:
+    note(
+        f"Warning: the journal of runs cannot be used ({reason}): after an interruption the same "
+        "command would restore finished files again. DRCNET_CACHE names a folder for it."
+    )
+
+
+def plan_stream(
+    paths: list[str], format: str | None, suffix: str, replaces: bool, as_json: bool
+) -> "Plan":
+    """Plan the one image that comes from standard input or goes to standard output."""
+    from drcnet_cli.files.plan import Job, PassedOver, Plan
+    from drcnet_cli.imageio import format_for, parse_format
+
+    if len(paths) != 2:
+        raise UsageError(
+            "Standard input or output (-) takes one image.", "Use: drcnet restore -t denoise - -"
+        )
+    if suffix:
+        raise UsageError("--suffix is for names in an output folder.", "Leave out --suffix")
+    source, target = Path(paths[0]), Path(paths[1])
+    if paths[1] != "-":
+        if target.is_dir():
+            raise UsageError(
+                f"{target} is a folder, and standard input has no name to write under.",
+                f"Name a file in it: {target / 'restored.png'}",
+            )
+        if target.exists() and not replaces:
+            raise UsageError(f"{target} exists already.", "Use --overwrite to replace it")
+        format_for(target, format)
+    elif as_json:
+        raise UsageError(
+            "Standard output cannot carry both a picture and --json.", "Name a file to write to."
+        )
+    elif sys.stdout.isatty():
+        raise UsageError("The picture would fill the terminal.", "Add: > restored.png")
+    elif format:
+        parse_format(format)
+    return Plan((Job(source, target),), (), PassedOver(), ())
