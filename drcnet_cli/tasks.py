@@ -47,6 +47,8 @@ class Task:
         return self.kinds[0]
 
 
+ANY_DAMAGE = "auto"  # the task of networks that serve any other task's pictures
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -57,8 +59,15 @@ TASKS: dict[str, Task] = {
             ("rain13k",),
             Protocol("y", "y", "replicate"),
         ),
-        Task("denoise", "noise", ("noise", "gaussian", "camera"), ("sidd",)),
+        Task(
+            "denoise",
+            "noise",
+            ("noise", "gaussian", "gaussian-15", "gaussian-25", "gaussian-50", "camera"),
+            ("sidd",),
+        ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
+        Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its")),
+        Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",)),
     )
 }
 

@@ -1,7 +1,7 @@
 """`drcnet convert`: a checkpoint of the released code becomes a safetensors file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,14 +14,20 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN.pth", show_default=False)],
     destination: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)],
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Response threshold t, 0 to 1.")
-    ] = 0.8,
-    delta: Annotated[float, typer.Option(help="Delta of the energy attention.")] = 1e-4,
+        float | None,
+        typer.Option(min=0, max=1, help="DRCNet: response threshold t, 0 to 1; default: 0.8."),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="DRCNet: delta of the energy attention; default: 0.0001.")
+    ] = None,
     filter_levels: Annotated[
-        str, typer.Option(metavar="FIRST:LAST", help="Levels with the spatial filter.")
-    ] = "0:4",
+        str | None,
+        typer.Option(
+            metavar="FIRST:LAST", help="DRCNet: levels with the spatial filter; default: 0:4."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name to store; default: the output's.")] = "",
-    task: Annotated[str | None, typer.Option(help="derain, denoise or deblur, if known.")] = None,
+    task: Annotated[str | None, typer.Option(help="What it removes, if known: derain, ...")] = None,
     patch: Annotated[
         int | None,
         typer.Option(
@@ -38,33 +44,38 @@ def convert(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of the released DRCNet code (.pth) to .safetensors.
+    """Convert a checkpoint of the released DRCNet or AirNet code (.pth) to .safetensors.
 
-    What a state dict does not hold is given by options; their defaults are the released code's.
+    What a state dict of DRCNet's does not hold is given by options; their defaults are the released
+    code's.
     """
     from drcnet_cli.networks.convert import convert_file
 
-    first, separator, last = filter_levels.partition(":")
-    is_range = separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)
-    if not is_range:
-        raise UsageError(f"--filter-levels cannot be {filter_levels!r}.", "Use FIRST:LAST: 0:4")
+    levels = _levels(filter_levels) if filter_levels is not None else None
+    said: dict[str, Any] = {"threshold": threshold, "delta": delta, "filter_levels": levels}
     info = convert_file(
         source,
         destination,
-        threshold=threshold,
-        delta=delta,
-        filter_levels=(int(first), int(last)),
         name=name,
         task=task,
         training_patch=patch,
         provenance=_facts(provenance or []),
         half=not float32,
         overwrite=overwrite,
+        **{name: value for name, value in said.items() if value is not None},
     )
     if as_json:
         print_json({"file": str(destination), "name": info.name, "config": info.config.to_dict()})
     else:
         note(f"Wrote {destination}: {info.config.summary}.")
+
+
+def _levels(text: str) -> tuple[int, int]:
+    """Read FIRST:LAST; raise UsageError for anything else."""
+    first, separator, last = text.partition(":")
+    if separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last):
+        return int(first), int(last)
+    raise UsageError(f"--filter-levels cannot be {text!r}.", "Use FIRST:LAST: 0:4")
 
 
 def _facts(pairs: list[str]) -> dict[str, str]:

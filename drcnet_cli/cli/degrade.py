@@ -1,4 +1,4 @@
-"""`drcnet degrade`: synthetic rain, noise and blur, to look at or to make pairs with."""
+"""`drcnet degrade`: synthetic rain, noise, blur and haze, to look at or to make pairs with."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -49,7 +49,7 @@ def degrade(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add synthetic rain, noise or blur to clean photographs.
+    """Add synthetic rain, noise, blur or haze to clean photographs.
 
     With OUT_DIR, pairs; with --preview, a contact sheet (of drawn scenes where there is no INPUT).
     """

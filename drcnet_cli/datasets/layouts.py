@@ -74,6 +74,9 @@ _TRAINING_CROPS = (
 )
 # Where the clean pictures of a denoising set lie in its folder, if not in it.
 _CLEAN = ("original_png", "original", "clean", "hr", "gt")
+# Hazy sets' folders: RESIDE's own names, O-HAZE's, and those that the sets are passed on by.
+_HAZY = ("hazy", "haze", "its_haze", "synthetic")
+_CLEAR = ("gt", "clear", "its_clear", "clear_images", "original")
 _DEPTH = 4
 
 
@@ -121,6 +124,65 @@ def sidd_scenes(folder: Path) -> FoundSet | None:
         for side in ("_NOISY_", "_GT_")
     )
     return _matched(folder, noisy, clean, f"{folder}/SCENE/*_NOISY_*, *_GT_*")
+
+
+def hazy_folders(folder: Path) -> FoundSet | None:
+    """Find RESIDE's and O-HAZE's pictures: `gt/0001.png`, `hazy/0001_0.8_0.2.jpg`.
+
+    Up to the first `_`, names say the scene: what follows are light and thickness of the haze, or
+    the picture's side. OTS has its hazy pictures in folders `part1`, ..., beside the clear ones, or
+    in one folder with these in it.
+    """
+    folders = _folders(folder)
+    clean = next((folders[name] for name in _CLEAR if name in folders), None)
+    hazy = [folders[name] for name in _HAZY if name in folders][:1]
+    hazy = hazy or [path for name, path in folders.items() if name.startswith("part")]
+    if clean is None or not hazy:
+        return None
+    layout = f"{', '.join(map(str, hazy))} and {clean.name}"
+    return FoundSet(layout, lambda: _by_scene(folder, hazy, [clean]))
+
+
+def nh_haze_original(folder: Path) -> FoundSet | None:
+    """Find NH-HAZE: 01_hazy.png beside 01_GT.png."""
+    pictures = _pictures(folder)
+    hazy = [path for path in pictures if path.stem.lower().endswith("_hazy")]
+    clean = [path for path in pictures if path.stem.lower().endswith("_gt")]
+    return _matched(folder, hazy, clean, f"{folder}/*_hazy and *_GT", match_scenes)
+
+
+def _by_scene(base: Path, hazy: list[Path], clean: list[Path]) -> Matching:
+    sides = ([path for place in side for path in find_pictures(place)] for side in (hazy, clean))
+    matching = match_scenes(*(_relative(base, pictures) for pictures in sides))
+    if not matching.pairs:
+        raise UsageError(
+            f"No picture in {hazy[0]} has a clear one of the same number in {clean[0]}.",
+            "Pictures of a pair must be named alike up to the first _: hazy/1_2.png and gt/1.png",
+        )
+    return matching
+
+
+def match_scenes(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
+    """Match pictures, by their paths below a folder, whose names begin alike up to the first `_`.
+
+    Where two clean pictures could be the partner, none is.
+    """
+    scenes: dict[str, list[str]] = {}
+    for name, path in clean.items():
+        scenes.setdefault(_scene(path), []).append(name)
+    alone = {name for name, path in degraded.items() if len(scenes.get(_scene(path), [])) != 1}
+    pairs = tuple(
+        Pair(name, path, clean[scenes[_scene(path)][0]], group=_scene(path))
+        for name, path in degraded.items()
+        if name not in alone
+    )
+    used = {pair.group for pair in pairs}
+    left = tuple(name for name, path in clean.items() if _scene(path) not in used)
+    return Matching(pairs, tuple(name for name in degraded if name in alone), left)
+
+
+def _scene(path: Path) -> str:
+    return path.stem.partition("_")[0].lower()
 
 
 def gopro_scenes(part: str) -> Finder:
@@ -281,11 +343,17 @@ def _paired(
     return FoundSet(layout, lambda: match_folders(degraded, clean), whole=whole)
 
 
-def _matched(base: Path, degraded: list[Path], clean: list[Path], layout: str) -> FoundSet | None:
+def _matched(
+    base: Path,
+    degraded: list[Path],
+    clean: list[Path],
+    layout: str,
+    match: Callable[[dict[str, Path], dict[str, Path]], Matching] = match_names,
+) -> FoundSet | None:
     if not degraded or not clean:
         return None
     named = _relative(base, degraded), _relative(base, clean)
-    return FoundSet(layout, lambda: match_names(*named))
+    return FoundSet(layout, lambda: match(*named))
 
 
 def _folders(folder: Path) -> dict[str, Path]:

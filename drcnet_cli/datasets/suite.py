@@ -13,6 +13,7 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
   8-bit values, neither rounded nor clipped; `index` counts the sorted pictures from 0.
 * Kodak24, blurred: the picture that `drcnet degrade --task blur` makes with the same seed. Ours, so
   that nothing is published for it.
+* SOTS, O-HAZE and NH-HAZE: RGB of 8-bit results. AirNet's tables have SOTS' outdoor part.
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
 """
 
@@ -37,6 +38,7 @@ _CONTAINERS = frozenset(
     {"test", "tests", "testing", "testset", "testsets", "eval", "data", "dataset", "datasets"}
     | {"benchmark", "benchmarks", "rain13k", "deraining", "denoising", "deblurring", "realblur"}
     | {"motion_deblurring", "gaussian_denoising", "real_denoising", "cbsd68-dataset-master"}
+    | {"dehazing", "reside", "sots"}
     | TASKS.keys()
 )
 _BLUR = Protocol(ssim_variant="3d")
@@ -233,6 +235,19 @@ def _realblur(letter: str) -> TestSet:
     )
 
 
+def _sots(part: str, *folders: str) -> TestSet:
+    return TestSet(
+        f"sots-{part}",
+        f"SOTS {part}",
+        "dehaze",
+        500,
+        "Get SOTS from the page of Li et al., TIP 2019 (RESIDE-standard), and put its "
+        f"{part} part's folders hazy and gt into DIR/SOTS/{part}.",
+        (part, f"sots_{part}", f"sots-{part}", f"reside-{part}", *folders),
+        (layouts.hazy_folders,),
+    )
+
+
 _SIDD_PAGE = "from the Smartphone Image Denoising Dataset's page (York University)"
 
 TEST_SETS: dict[str, TestSet] = {
@@ -347,6 +362,28 @@ TEST_SETS: dict[str, TestSet] = {
             (layouts.clean_pictures,),
             degradation="blur",
         ),
+        _sots("indoor", "nyuhaze500"),
+        _sots("outdoor"),
+        TestSet(
+            "o-haze",
+            "O-HAZE",
+            "dehaze",
+            45,
+            "Get O-HAZE from the page of Ancuti et al., CVPRW 2018 (NTIRE), and put its folders "
+            "hazy and GT into DIR/O-HAZE.",
+            ("o-haze", "o_haze", "ohaze", "# o-hazy ntire 2018"),
+            (layouts.hazy_folders,),
+        ),
+        TestSet(
+            "nh-haze",
+            "NH-HAZE",
+            "dehaze",
+            55,
+            "Get NH-HAZE from the page of Ancuti et al., CVPRW 2020 (NTIRE), and put its pictures "
+            "(01_hazy.png, 01_GT.png, ...) into DIR/NH-HAZE.",
+            ("nh-haze", "nh_haze", "nhhaze"),
+            (layouts.nh_haze_original, layouts.hazy_folders),
+        ),
         *_noise("McMaster", 18, "McMaster from the page of Zhang et al., JEI 2011", "mcm"),
         *_noise("Urban100", 100, "Urban100 from the page of Huang et al., CVPR 2015"),
     )
@@ -355,6 +392,7 @@ TEST_SETS: dict[str, TestSet] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "rain": ("test100", "rain100h", "rain100l", "test2800", "test1200"),
     "realblur": ("realblur-j", "realblur-r"),
+    "sots": ("sots-indoor", "sots-outdoor"),
     **{
         name: tuple(f"{name}-{sigma}" for sigma in SIGMAS)
         for name in ("cbsd68", "kodak24", "mcmaster", "urban100")

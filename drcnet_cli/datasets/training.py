@@ -10,7 +10,7 @@ from drcnet_cli.datasets.pairs import Matching, Pair
 from drcnet_cli.errors import UsageError
 
 # Folders that training sets are found in, whatever the set.
-_CONTAINERS = frozenset({"train", "training", "datasets", "data"})
+_CONTAINERS = frozenset({"train", "training", "datasets", "data", "reside", "dehaze", "dehazing"})
 _REALBLUR_LISTS = ("RealBlur_J_train_list.txt", "RealBlur_R_train_list.txt")
 
 
@@ -117,6 +117,26 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             ("realblur", "realblur_j", "realblur-j", "realblur_r", "realblur-r"),
             (*_FOLDERS, *map(layouts.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
             re.compile(r"scene\d+"),
+        ),
+        TrainingSet(
+            "reside-ots",
+            "RESIDE OTS",
+            "dehaze",
+            72135,
+            "Get OTS (RESIDE-beta) from the page of Li et al., TIP 2019 (RESIDE), and put its "
+            "folders clear and part1 to part4 into DIR/OTS.",
+            ("ots", "ots_beta", "reside-ots", "reside_ots", "reside-outdoor"),
+            (layouts.hazy_folders,),
+        ),
+        TrainingSet(
+            "reside-its",
+            "RESIDE ITS",
+            "dehaze",
+            13990,
+            "Get ITS (RESIDE-standard) from the page of Li et al., TIP 2019 (RESIDE), and put its "
+            "folders hazy and clear into DIR/ITS.",
+            ("its", "its_v2", "reside-its", "reside_its", "reside-indoor"),
+            (layouts.hazy_folders,),
         ),
     )
 }

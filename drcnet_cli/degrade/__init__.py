@@ -14,10 +14,10 @@ from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.haze import add_mixed_haze
-from drcnet_cli.degrade.noise import add_gaussian_noise, add_noise
+from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 
-__all__ = ["DEGRADATIONS", "MARGINS", "Degradation", "Degraded", "Streaks", "degrade"]
+__all__ = ["DEGRADATIONS", "MARGINS", "MIXES", "Degradation", "Degraded", "Streaks", "degrade"]
 
 
 class Degradation(Protocol):
@@ -30,9 +30,29 @@ class Degradation(Protocol):
         ...
 
 
+def _gaussian(sigma: float) -> Degradation:
+    """Make the kind of one level of noise, clipped as a stored picture is."""
+    params = GaussianParams((sigma, sigma), clip_share=1.0)
+    return lambda image, rng, streaks=(): add_gaussian_noise(image, rng, params)
+
+
+def _one_of(mix: str) -> Degradation:
+    """Make the kind that is any of a mix's."""
+    kinds = MIXES[mix]
+    return lambda image, rng, streaks=(): degrade(
+        image, kinds[int(rng.integers(len(kinds)))], rng, streaks
+    )
+
+
+# Several kinds under one name, to be trained on in turn: AirNet's section 4.1.
+MIXES = {"airnet5": ("gaussian-15", "gaussian-25", "gaussian-50", "rain", "haze")}
+
 DEGRADATIONS: dict[str, Degradation] = {
     "noise": lambda image, rng, streaks=(): add_noise(image, rng),
     "gaussian": lambda image, rng, streaks=(): add_gaussian_noise(image, rng),
+    "gaussian-15": _gaussian(15),
+    "gaussian-25": _gaussian(25),
+    "gaussian-50": _gaussian(50),
     "camera": lambda image, rng, streaks=(): add_camera_noise(image, rng),
     "rain": add_mixed_rain,
     "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),
@@ -41,6 +61,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+    "airnet5": _one_of("airnet5"),
 }
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a

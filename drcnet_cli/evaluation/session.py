@@ -84,11 +84,17 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
             f"No data set of `drcnet eval` was found in {root}.",
             "Give --data-root DIR; `drcnet eval --list` shows their names and folders.",
         )
-    return [
+    plans = [
         plan_set(test_set, root, item, seed)
         for test_set in found
         for item in ([checkpoint] if checkpoint else _checkpoints_here(test_set.task))
     ]
+    if not plans:
+        raise UsageError(
+            f"No checkpoint for {', '.join(item.title for item in found)} is on this machine.",
+            "Give one with --weights FILE",
+        )
+    return plans
 
 
 def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None:

@@ -136,6 +136,7 @@ def _metadata(image: Image.Image) -> Metadata:
         icc=info.get("icc_profile") or None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi and all(dpi) else None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
+        comment=info.get("comment") or None if image.format == "GIF" else None,
     )
 
 

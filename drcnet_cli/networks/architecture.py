@@ -28,7 +28,8 @@ class NetworkConfig(ABC):
     """Everything that decides a network's shape and arithmetic: each network has its own.
 
     Fields are numbers, switches and tuples of whole numbers; `__post_init__` checks their ranges
-    and raises CheckpointFormatError, as a configuration mostly comes from a file.
+    and raises CheckpointFormatError, as a configuration mostly comes from a file. Metadata `least`
+    of a whole number: the least in the checkpoint manifest, where it is not 1.
     """
 
     @property
@@ -93,6 +94,7 @@ class Architecture:
     * `write_onnx(writer, network, source, result)` adds its nodes from value `source` to `result`;
     * `decision_margins(network)` collects, while its block runs, how near the network came to
       deciding otherwise: there another program's rounding may change a result;
+    * `recognise(state)` tells whether a state dict is of released code of this network;
     * `convert(state, **options)` makes configuration and state dict of released code's state dict;
       options are what that does not hold. Raises CheckpointFormatError for another network's.
     """
@@ -106,6 +108,7 @@ class Architecture:
     fast_cpu: "Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]] | None" = None
     write_onnx: "Callable[[GraphWriter, Any, str, str], None] | None" = None
     decision_margins: "Callable[[Any], AbstractContextManager[list[float]]] | None" = None
+    recognise: "Callable[[Mapping[str, Tensor]], bool] | None" = None
     convert: "Callable[..., tuple[NetworkConfig, dict[str, Tensor]]] | None" = None
 
     def build(self, config: NetworkConfig) -> "nn.Module":

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
+from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.text import shorten
 
 FORMAT = 1
@@ -60,7 +61,7 @@ class CheckpointInfo:
 
     def check_task(self, task: str | None) -> None:
         """Raise UsageError if this is made for another task than the one named."""
-        if task is not None and self.task not in (None, task):
+        if task is not None and self.task not in (None, task, ANY_DAMAGE):
             raise UsageError(
                 f"{self.name or 'The checkpoint'} is made for {self.task}, not for {task}.",
                 "Leave out either the task or the checkpoint.",

@@ -20,12 +20,13 @@ from drcnet_cli.tasks import TASKS
 
 # In the order in which they are looked for: an averaged (EMA) model is the better one.
 _CONTAINERS = ("params_ema", "params", "state_dict")
+_TITLES = " or ".join(network.title for network in NETWORKS.values() if network.convert)
 
 
-def read_released(path: Path, title: str = NETWORKS[DEFAULT_NETWORK].title) -> dict[str, Tensor]:
+def read_released(path: Path, title: str = _TITLES) -> dict[str, Tensor]:
     """Read the state dict of a released-format file, without running any code it may hold.
 
-    `title`: the network's, for the hint. Raises CheckpointFormatError for anything but a dictionary
+    `title`: the networks', for the hint. Raises CheckpointFormatError for anything but a dictionary
     of tensors.
     """
     advice = f"Give a checkpoint of the released {title} code: a .pth file with a state dict."
@@ -37,7 +38,7 @@ def convert_file(
     source: Path,
     destination: Path,
     *,
-    network: str = DEFAULT_NETWORK,
+    network: str | None = None,
     name: str = "",
     task: str | None = None,
     training_patch: int | None = None,
@@ -48,20 +49,24 @@ def convert_file(
 ) -> CheckpointInfo:
     """Convert a released-format file; the result records its source's name and sha256.
 
-    `provenance` adds facts of the caller's (licence, training data). `half` stores float16.
-    `options` are those of the network's `convert`. Raises CheckpointFormatError for a bad source,
-    UsageError if the destination is there already and `overwrite` is not set, is not named
-    .safetensors, or cannot be written, and for a network without released checkpoints.
+    `network`: a name of NETWORKS; by default, the one whose tensors these are. `provenance` adds
+    facts of the caller's (licence, training data). `half` stores float16. `options` are those of
+    the network's `convert`. Raises CheckpointFormatError for a bad source, UsageError if the
+    destination is there already and `overwrite` is not set, is not named .safetensors, or cannot be
+    written, and for a network without released checkpoints.
     """
-    architecture = NETWORKS[network]
-    if architecture.convert is None:
-        raise UsageError(f"There are no released checkpoints of {architecture.title} to convert.")
+    if network is not None and NETWORKS[network].convert is None:
+        title = NETWORKS[network].title
+        raise UsageError(f"There are no released checkpoints of {title} to convert.")
     _check_destination(destination, overwrite)
     if task is not None and task not in TASKS:
         raise UsageError(f"Unknown task {task!r}.", f"Use one of {', '.join(TASKS)}")
-    released = read_released(source, architecture.title)
+    released = read_released(source, NETWORKS[network].title if network else _TITLES)
+    kind = network or _kind_of(released)
+    convert = NETWORKS[kind].convert
+    assert convert is not None
     try:
-        config, state = architecture.convert(released, **options)
+        config, state = convert(released, **options)
     except CheckpointFormatError as error:
         raise CheckpointFormatError(f"{source}: {error.message}", error.hint) from error
     facts = {
@@ -69,7 +74,7 @@ def convert_file(
         "converted_from": source.name,
         "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
     }
-    info = CheckpointInfo(config, name or destination.stem, task, training_patch, facts, network)
+    info = CheckpointInfo(config, name or destination.stem, task, training_patch, facts, kind)
     try:
         save_checkpoint(destination, state, info, dtype=torch.float16 if half else torch.float32)
     except OSError as error:
@@ -77,6 +82,12 @@ def convert_file(
             f"{destination} cannot be written: {error.strerror}.", "Give another output"
         ) from error
     return info
+
+
+def _kind_of(released: Mapping[str, Tensor]) -> str:
+    """Return the network whose released code wrote a state dict; if none did, the default one."""
+    kinds = (kind for kind, own in NETWORKS.items() if own.recognise and own.recognise(released))
+    return next(kinds, DEFAULT_NETWORK)
 
 
 def _check_destination(destination: Path, overwrite: bool) -> None:

@@ -27,14 +27,14 @@ _MORE_MEMORY = (
 
 
 class _Samples(Dataset[Tensor | DrcnetError]):
-    """Samples by request: degraded over clean, 2 x 3 x patch x patch."""
+    """Samples by request: degraded over clean, 2 x 3 x patch x patch; or another crop below."""
 
-    def __init__(self, source: SampleSource) -> None:
-        self._source = source
+    def __init__(self, source: SampleSource, other_crops: bool) -> None:
+        self._sample = source.two_crops if other_crops else source.sample
 
     def __getitem__(self, request: Request) -> Tensor | DrcnetError:
         try:
-            return torch.from_numpy(np.stack(self._source.sample(*request)))
+            return torch.from_numpy(np.stack(self._sample(*request)))
         except DrcnetError as error:
             # Raised in a worker, it would come out with a page of traceback for a message.
             return error
@@ -60,15 +60,21 @@ def default_workers(processes_here: int) -> int:
 
 
 def load_batches(
-    source: SampleSource, stream: Iterator[list[Request]], workers: int, *, pin: bool
+    source: SampleSource,
+    stream: Iterator[list[Request]],
+    workers: int,
+    *,
+    pin: bool,
+    other_crops: bool = False,
 ) -> Iterator[Tensor]:
     """Return the stream's batches, 2 x N x 3 x patch x patch each: degraded, then clean.
 
-    Errors of the source come out here as what they are. With 0 workers all is computed in the
-    calling process.
+    With `other_crops` they are 3 x N ...: last, another crop of each degraded picture. Errors of
+    the source come out here as what they are. With 0 workers all is computed in the calling
+    process.
     """
     loader = DataLoader(
-        _Samples(source),
+        _Samples(source, other_crops),
         batch_sampler=stream,  # pyright: ignore[reportArgumentType] - an endless sampler has no len
         num_workers=workers,
         prefetch_factor=max(_AHEAD_EACH, _AHEAD // workers) if workers else None,

@@ -14,8 +14,12 @@ import numpy as np
 from PIL import Image
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio import read_picture
 from drcnet_cli.imageio.folder import Pixels, read_rgb8
 from drcnet_cli.imageio.read import DECODING_ERRORS
+
+# Fields of a TIFF that tell of previews, pictures below, and RAW files.
+_OTHER_PAGES = (254, 255, 330, 50706)
 
 # What a kept picture's entry says once it is decoded.
 _AS_STORED, _TURNED = 1, 2
@@ -26,11 +30,22 @@ def _stored_size(path: Path) -> tuple[int, int]:
     # Whether it is turned would cost more: for a PNG, Pillow decodes it all to find its EXIF.
     try:
         with Image.open(path) as image:
-            return image.height, image.width
-    except DECODING_ERRORS as error:
+            if _first_page_is_all(image):
+                return image.height, image.width
+    except DECODING_ERRORS:  # what Pillow alone does not open, or finds damaged in vain
+        pass
+    try:
+        height, width = read_picture(path).pixels.shape[:2]
+    except ImageError as error:
         raise ImageError(
-            f"{path} cannot be read ({error}).", "Repair it, or take it out of the training folder."
+            error.message, f"{error.hint} Or take it out of the training folder.".lstrip()
         ) from error
+    return height, width
+
+
+def _first_page_is_all(image: Image.Image) -> bool:
+    """Tell whether a file's first picture is the one that is read: a TIFF's may be a preview."""
+    return not any(getattr(image, "tag_v2", {}).get(tag) for tag in _OTHER_PAGES)
 
 
 class PictureCache:

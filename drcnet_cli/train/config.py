@@ -49,7 +49,9 @@ class TrainConfig:
     lq: str = _data("", "Folder of degraded pictures of your own; --gt has the clean ones.")
     gt: str = _data("", "Folder of clean pictures, matched with --lq's by name.")
     clean: tuple[str, ...] = _data((), "Clean photographs, degraded on the fly; repeatable.")
-    degrade: str = _data("", "Kind of degradation (see `drcnet degrade`); default: the task's.")
+    degrade: str = _data(
+        "", "Kind of degradation, or several in turn: noise,rain; default: the task's."
+    )
     vary: bool = _data(True, "Shrink some of --clean's crops, and mute the colours of some.")
     unusual: float = _data(
         0.15, "Share of --clean's crops made flat, drawn, gray, dark, or left as they are."
@@ -83,6 +85,10 @@ class TrainConfig:
     alpha: float = _loss(-1.0, "Weight of the contrastive regularisation; -1: the published one.")
     negatives: int = _loss(10, "Negatives of each image, for intra and extra.")
     knots: int = _loss(0, "Approximate intra's negatives by so many, which is faster; 0: all.")
+    encoder_first: float = _loss(
+        0.067, "Share of the budget in which AirNet's encoder learns alone."
+    )
+    queue: int = _loss(1280, "Pictures before that AirNet's contrast compares with.")
     vgg: str = _loss("", "File with VGG19's weights; default: torchvision's, downloaded.")
 
     optimizer: str = _optimizer("adam", "adam, adamw or muon, which wants --lr 4e-3.")
@@ -237,7 +243,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
         for name, allowed in one_of.items()
     }
     at_least = {
-        **dict.fromkeys(("val_count", "crops", "accumulate", "log_every", "negatives"), 1),
+        **dict.fromkeys(("val_count", "crops", "accumulate", "log_every", "negatives", "queue"), 1),
         **dict.fromkeys(("cache_mb", "steps", "minutes", "weight_decay", "clip", "knots"), 0),
         **dict.fromkeys(("width", "depth", "feature_limit"), 0),
         **dict.fromkeys(("seed", "stage1_weight", "lr_min"), 0),
@@ -248,7 +254,7 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     for name, lowest in at_least.items():
         value = getattr(config, name)
         checks[name] = (lowest <= value < math.inf, f"it must be {lowest} or more")
-    for name in ("holdout", "unusual", "warmup", "ema"):
+    for name in ("holdout", "unusual", "warmup", "ema", "encoder_first"):
         checks[name] = (0 <= getattr(config, name) < 1, "it must be at least 0 and below 1")
     checks["lr"] = (config.lr_min <= config.lr < math.inf, "it must be lr_min or more")
     betas_fine = len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)

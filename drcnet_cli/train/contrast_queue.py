@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 TEMPERATURE = 0.07
 MOMENTUM = 0.999
-QUEUED_BATCHES = 256  # the queue holds so many batches' keys, in the released code
 
 
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = TEMPERATURE) -> Tensor:
@@ -23,8 +22,9 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = TEM
     the fraction; with the positive among them, as the sum from 0 means, it is this.
     """
     query, key, queue = query.float(), key.float(), queue.float()
-    own = (query * key).sum(1, keepdim=True)
-    scores = torch.cat([own, query @ queue.T], dim=1) / temperature
+    with torch.autocast(query.device.type, enabled=False):
+        own = (query * key).sum(1, keepdim=True)
+        scores = torch.cat([own, query @ queue.T], dim=1) / temperature
     return F.cross_entropy(scores, torch.zeros(len(query), dtype=torch.long, device=query.device))
 
 

@@ -16,7 +16,12 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.samples import PairSource, Sample, SampleSource, middle, to_unit_chw
-from drcnet_cli.train.synthetic import USUAL_FIRST, SyntheticSource, degradation, held_pair
+from drcnet_cli.train.synthetic import (
+    USUAL_FIRST,
+    SyntheticSource,
+    degradations,
+    held_pair,
+)
 
 T = TypeVar("T")
 
@@ -69,15 +74,15 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         named += found.items()
     training, held = hold_out(named, config.holdout, lambda item: item[0])
     kind = config.degrade or TASKS[config.kind].degradation
-    degrade, margin = degradation(kind, Path(config.streaks) if config.streaks else None)
+    kinds, margin = degradations(kind, Path(config.streaks) if config.streaks else None)
     cache = PictureCache([path for _, path in training], config.cache_mb)
     pairs = {
-        name: held_pair(path, name, degrade, margin, config.val_side)
-        for name, path in held[: config.val_count]
+        name: held_pair(path, name, kinds[place % len(kinds)], margin, config.val_side)
+        for place, (name, path) in enumerate(held[: config.val_count])
     }
     source = SyntheticSource(
         cache,
-        degrade,
+        kinds,
         config.seed,
         margin=margin,
         crops=config.crops,

@@ -84,6 +84,7 @@ class Training:
         self.objective: Objective = objective(
             config, self.parts.device, self.parts.dtype, self.listener.note
         )
+        self.objective.begin(self.parts)
         self.phases = parse_phases(config.patches)
         self.save_timer = Timer(Every.parse(config.save_every), self.progress.elapsed)
         self.validate_timer = Timer(Every.parse(config.validate_every), self.progress.elapsed)
@@ -148,6 +149,7 @@ class Training:
             requests(self.progress.samples, phase.patch, phase.batch, process, processes),
             default_workers(self.accelerator.num_processes) if wanted < 0 else wanted,
             pin=self.parts.device.type == "cuda",
+            other_crops=self.objective.other_crops,
         )
 
     def _step(self, batches: Iterator[Tensor], used: float) -> float:
@@ -157,14 +159,15 @@ class Training:
         rate = learning_rate(used, config.lr, config.lr_min, config.warmup)
         for group in parts.optimizer.param_groups:
             group["lr"] = rate
+        self.objective.begin_step(used)
         for _ in range(config.accumulate):
             batch = next(batches)
-            degraded, clean = batch.to(parts.device, non_blocking=True)
+            degraded, clean, *others = batch.to(parts.device, non_blocking=True)
             if config.channels_last:
                 degraded = degraded.contiguous(memory_format=torch.channels_last)
             # Accelerate averages gradients over processes at the last of the batches alone.
             with self.accelerator.accumulate(parts.model):
-                loss = self.objective(parts.model, degraded, clean)
+                loss = self.objective(parts.model, degraded, clean, *others)
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
             images = batch.shape[1] * self.accelerator.num_processes
@@ -178,6 +181,7 @@ class Training:
     def _update(self) -> bool:
         """Change the weights by the gradient; leave that out, and say so, if it is not finite."""
         parts, progress = self.parts, self.progress
+        self.objective.after_backward()
         limit = self.config.clip or math.inf
         norm = self.accelerator.clip_grad_norm_(parts.network.parameters(), limit)
         # The gradient is the same in all processes by now, so they all decide alike.
@@ -216,7 +220,7 @@ class Training:
         if self.validate_timer.due(progress.step, progress.elapsed):
             self._validate()
         if self.save_timer.due(progress.step, progress.elapsed):
-            self.parts.save()
+            self.parts.save(self.objective.state())
 
     def _snapshot(self, phase: Phase, rate: float) -> Snapshot:
         progress, used = self.progress, self._used()
@@ -280,13 +284,13 @@ class Training:
         """Validate, save the state, and export where the budget is used up."""
         progress, final = self.progress, None
         if self.journal is not None:
-            self.parts.save()
+            self.parts.save(self.objective.state())
             if not interrupted:
                 self._validate()
                 final = self._export(FINAL_NAME)
                 if not self.data.held:
                     self._export(BEST_NAME)
-                self.parts.save()
+                self.parts.save(self.objective.state())
             self.journal.write("end", progress.step, psnr=self.psnr, interrupted=interrupted)
             self.journal.close()
         self.accelerator.wait_for_everyone()

@@ -59,14 +59,18 @@ def stage_loss(
     sqrt(difference^2 + 1e-6). psnr: minus the mean PSNR in dB over the images, for a peak of 1
     (HINet's). Always computed in float32 at least. Raises UsageError for another kind.
     """
+    second = image_loss(image2, target, kind)
+    return second + stage1_weight * image_loss(image1, target, kind)
+
+
+def image_loss(image: Tensor, target: Tensor, kind: StageKind = "l1") -> Tensor:
+    """Return one image's loss, of the kinds of `stage_loss`, in float32 at least."""
     distance = _STAGE_LOSSES.get(kind)
     if distance is None:
         raise UsageError(f"Unknown loss {kind!r}.", f"Use --loss {', '.join(_STAGE_LOSSES)}")
     with torch.autocast(target.device.type, enabled=False):
         dtype = torch.promote_types(target.dtype, torch.float32)
-        target = target.to(dtype)
-        second = distance(image2.to(dtype) - target)
-        return second + stage1_weight * distance(image1.to(dtype) - target)
+        return distance(image.to(dtype) - target.to(dtype))
 
 
 def _psnr(difference: Tensor) -> Tensor:

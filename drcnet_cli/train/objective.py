@@ -1,34 +1,83 @@
 """The function that is minimised, by network, made from a configuration."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from drcnet_cli.errors import UsageError
 from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.contrast_queue import MomentumContrast
 from drcnet_cli.train.losses import (
     DEFAULT_ALPHA,
     ContrastiveKind,
     StageKind,
+    image_loss,
     make_contrastive,
     stage_loss,
 )
 from drcnet_cli.train.vgg import load_vgg
 
+if TYPE_CHECKING:
+    from drcnet_cli.train.setup import Run
 
-class Objective(Protocol):
-    """What training minimises; `summary` tells of it in JSON types, for the checkpoint."""
+CROP_ALPHA = 0.1  # weight of the contrast of crops in AirNet's released code
+
+
+class Objective(ABC):
+    """What training minimises; `summary` tells of it in JSON types, for the checkpoint.
+
+    `other_crops`: whether it is called with another crop of each degraded picture, too. Objectives
+    that learn along, or that change in the course of a run, have more than the call.
+    """
 
     summary: dict[str, Any]
+    other_crops: ClassVar[bool] = False
 
-    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor) -> Tensor:
+    @abstractmethod
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        """Read the settings; `note` gets a sentence before something that takes its time."""
+
+    @abstractmethod
+    def __call__(
+        self, model: nn.Module, degraded: Tensor, clean: Tensor, *others: Tensor
+    ) -> Tensor:
         """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
-        ...
+
+    def begin(self, run: "Run") -> None:  # noqa: B027 - most have nothing to do
+        """Make ready for a run, or for going on with `run.objective_state`."""
+
+    def begin_step(self, used: float) -> None:  # noqa: B027
+        """Make ready for a step; `used` is the share of the budget before it."""
+
+    def after_backward(self) -> None:  # noqa: B027
+        """Change gradients before the optimiser sees them."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a resumed run needs of it."""
+        return {}
+
+    @classmethod
+    def expected_state(
+        cls, network: nn.Module, found: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return tensors of the names, types and shapes that `found`, a saved state, must have.
+
+        `network` is the run's, on the meta device.
+        """
+        return {}
 
 
-class TwoStageObjective:
+class TwoStageObjective(Objective):
     """Both stages' distances to the clean image, plus `alpha` times a contrastive term.
 
     VGG19 computes in `dtype` where that is bfloat16, else in float32: float16 would lose what is
@@ -58,7 +107,7 @@ class TwoStageObjective:
                 contrast, features, n=config.negatives, knots=config.knots or None
             ).to(device)
 
-    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor) -> Tensor:
+    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor, *_: Tensor) -> Tensor:
         """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
         image1, image2 = model(degraded, return_stages=True)
         loss = stage_loss(image1, image2, clean, self._kind, stage1_weight=self._stage1_weight)
@@ -67,5 +116,93 @@ class TwoStageObjective:
         return loss
 
 
+class TwoCropObjective(Objective):
+    """Distance to the clean image plus `alpha` times the contrast of two crops (AirNet, eq. 1).
+
+    The paper prints a plain sum; its released code has 0.1. For the share `encoder_first` of the
+    budget the encoder learns alone, by the contrast. Of the network it takes `encoder`, `restorer`
+    and `config.encoder_widths`. With several processes each normalises its own batches.
+    """
+
+    other_crops = True
+
+    def __init__(self, config: TrainConfig, *_: object) -> None:
+        if config.contrastive != "none":
+            raise UsageError(
+                f"--contrastive {config.contrastive} is DRCNet's: AirNet has its own contrast.",
+                "Leave it out",
+            )
+        self._kind: StageKind = cast(StageKind, config.loss)
+        self._alpha = CROP_ALPHA if config.alpha < 0 else config.alpha
+        self._share, self._queue = config.encoder_first, config.queue
+        self._alone = False
+        self.summary: dict[str, Any] = {
+            "kind": "two crops",
+            "alpha": self._alpha,
+            "queue": self._queue,
+            "encoder_first": self._share,
+        }
+
+    def begin(self, run: "Run") -> None:
+        """Make the key encoder and the queue, or load them."""
+        network: Any = run.network
+        self._encoder, self._restorer = network.encoder, network.restorer
+        self._autocast = run.accelerator.autocast
+        saved = run.objective_state
+        self._contrast = MomentumContrast(
+            network.encoder,
+            network.config.encoder_widths[-1],
+            len(saved["queue"]) if saved else self._queue,
+            seed=run.config.seed,
+            gather=cast(Callable[[Tensor], Tensor], run.accelerator.gather),
+        )
+        if saved:
+            self._contrast.load_state_dict(saved)
+
+    def begin_step(self, used: float) -> None:
+        """Let the key encoder follow, and tell whether the encoder still learns alone."""
+        self._alone = used < self._share
+        self._contrast.follow(self._encoder)
+
+    def __call__(
+        self, model: nn.Module, degraded: Tensor, clean: Tensor, *others: Tensor
+    ) -> Tensor:
+        """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
+        (other,) = others
+        if self._alone:
+            embedding = model(degraded, encoder_only=True)
+            # Several processes wait for each other until all weights have a gradient.
+            idle = sum(weight.sum() for weight in self._restorer.parameters())
+            return self._compare(embedding, other) + 0 * idle
+        image, embedding = model(degraded, return_embedding=True)
+        loss = image_loss(image, clean, self._kind)
+        return loss + self._alpha * self._compare(embedding, other)
+
+    def _compare(self, embedding: Tensor, other: Tensor) -> Tensor:
+        with self._autocast():
+            return self._contrast(embedding, other)
+
+    def after_backward(self) -> None:
+        """Take the gradients of what does not learn yet away: a zero would count as a step."""
+        if self._alone:
+            for weight in self._restorer.parameters():
+                weight.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the key encoder and the queue."""
+        return self._contrast.state_dict()
+
+    @classmethod
+    def expected_state(
+        cls, network: nn.Module, found: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return a key encoder of this network's encoder, and a queue as long as the one found."""
+        net: Any = network
+        channels, queue = net.config.encoder_widths[-1], found.get("queue")
+        fits = queue is not None and queue.ndim == 2 and queue.shape[1] == channels
+        length = len(queue) if queue is not None and fits else 1
+        return MomentumContrast(net.encoder, channels, max(1, length)).state_dict()
+
+
 # By the network's name in NETWORKS: how its outputs become a loss.
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"drcnet": TwoStageObjective}
+OBJECTIVES: dict[str, type[Objective]] = {"drcnet": TwoStageObjective, "airnet": TwoCropObjective}

@@ -106,7 +106,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class WeightAverage:
     """Exponential moving average of a network's weights, in a network of its own.
 
-    It restores better than any single step's weights. `decay` is approached from below,
+    What it keeps beside weights, as the running statistics of batch normalisation, is averaged with
+    them. It restores better than any single step's weights. `decay` is approached from below,
     `(1 + n) / (10 + n)` after n steps, so that the random weights of the beginning are soon
     forgotten. Decay 0 follows the network itself.
     """
@@ -119,7 +120,12 @@ class WeightAverage:
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after `step` steps."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        averages = [weight.data for weight in self.network.parameters()]
-        weights = [weight.data for weight in network.parameters()]
+        averages, weights = _numbers(self.network), _numbers(network)
         # One kernel for all, as torch's own optimisers and averages do it.
         torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore
+
+
+def _numbers(network: nn.Module) -> list[Tensor]:
+    """List a network's weights and floating-point buffers."""
+    kept = [*network.parameters(), *network.buffers()]
+    return [value.data for value in kept if value.is_floating_point()]

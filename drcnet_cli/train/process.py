@@ -1,5 +1,6 @@
 """What a run takes over of its process while it lasts: Ctrl-C, and the threads of the CPU."""
 
+import copy
 import signal
 import threading
 import time
@@ -67,21 +68,21 @@ class Threads:
     def fit(self, parts: Run, patch: int) -> None:
         """Choose the number for patches of this side, if the CPU computes; the environment's stays.
 
-        Gradients are zero afterwards.
+        It is tried on a copy: the network keeps its gradients and its running statistics.
         """
         if parts.device.type != "cpu" or settings.threads_given():
             return
+        probe = copy.deepcopy(parts.network)
         images = torch.rand(_IMAGES, 3, patch, patch)
         if parts.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
 
         def step() -> None:
             with torch.autocast("cpu", parts.dtype, enabled=parts.dtype is not torch.float32):
-                image1, image2 = parts.network(images, return_stages=True)
-            (image1.sum() + image2.sum()).backward()
+                image = probe(images)
+            image.sum().backward()
 
         torch.set_num_threads(fastest_threads(step, self._most))
-        parts.optimizer.zero_grad()
 
 
 def fastest_threads(

@@ -18,6 +18,7 @@ from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.train.cache import PictureCache
 
 Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
+TwoCrops = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 # Multiplied, not divided as `imageio.pixels` does: the last bit differs, and a run that goes on
 # should see what it saw before.
@@ -29,6 +30,10 @@ class SampleSource(Protocol):
 
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        ...
+
+    def two_crops(self, number: int, patch: int) -> TwoCrops:
+        """Return (degraded, clean, another crop of the same degraded picture), as `sample` does."""
         ...
 
 
@@ -107,12 +112,25 @@ class PairSource:
         Raises ImageError for a damaged file or a pair of two sizes.
         """
         rng = sample_rng(self._seed, number)
+        crops = turn(cut(self._pictures(number), patch, rng), rng)
+        return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+
+    def two_crops(self, number: int, patch: int) -> TwoCrops:
+        """Return (degraded, clean, another random crop of the degraded picture), all turned alike.
+
+        Raises ImageError as `sample` does.
+        """
+        rng = sample_rng(self._seed, number)
+        pictures = self._pictures(number)
+        crops = turn((*cut(pictures, patch, rng), *cut(pictures[:1], patch, rng)), rng)
+        return to_unit_chw(crops[0]), to_unit_chw(crops[1]), to_unit_chw(crops[2])
+
+    def _pictures(self, number: int) -> tuple[Pixels, Pixels]:
         which = picture_number(number, len(self._pairs), self._seed, self._crops)
         first, second = self._numbers[which]
         degraded, clean = self.cache[first], self.cache[second]
         _check_sizes(self._pairs[which], degraded.shape, clean.shape)
-        crops = turn(cut((degraded, clean), patch, rng), rng)
-        return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+        return degraded, clean
 
 
 def _check_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> None:

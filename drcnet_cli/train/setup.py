@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
-from torch import nn
+from torch import Tensor, nn
 
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
@@ -52,7 +52,7 @@ _NETWORK_FLAGS = ("width", "depth", "threshold", "delta", "feature_limit")
 class Run:
     """A run's parts: `network` holds the weights, `model` is it as Accelerate prepared it.
 
-    `shape` is what the network was built from.
+    `shape` is what the network was built from; `objective_state` what the objective goes on from.
     """
 
     config: TrainConfig
@@ -65,14 +65,15 @@ class Run:
     optimizer: Any
     average: WeightAverage
     progress: Progress
+    objective_state: dict[str, Tensor]
 
     @property
     def device(self) -> torch.device:
         """Where the run computes."""
         return self.accelerator.device
 
-    def save(self) -> None:
-        """Write the state to resume from."""
+    def save(self, objective: Mapping[str, Tensor]) -> None:
+        """Write the state to resume from; `objective`: that of what is minimised."""
         scaler = self.accelerator.scaler
         state = State(
             self.progress,
@@ -81,7 +82,11 @@ class Run:
                 "arch": self.architecture.name,
                 "network": self.shape.to_dict(),
             },
-            {"network": self.network.state_dict(), "average": self.average.network.state_dict()},
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.network.state_dict(),
+                "objective": dict(objective),
+            },
             self.optimizer.state_dict(),
             scaler.state_dict() if scaler is not None else {},
         )
@@ -157,6 +162,7 @@ def open_run(config: TrainConfig) -> Run:
         optimizer,
         average,
         progress,
+        state.parts.get("objective", {}) if state is not None else {},
     )
 
 
@@ -311,7 +317,7 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     for name, usual in _UNASKED.items():
         # Given, they are compared with the network there is, which --init may have decided.
         if now[name]:
-            before[name] = shape.get(name)
+            before[name] = shape.get(name, before.get(name))
         elif before.get(name) == usual:
             before[name] = 0
     return [

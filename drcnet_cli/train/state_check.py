@@ -15,6 +15,7 @@ from torch import Tensor
 from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.text import shorten
+from drcnet_cli.train.objective import OBJECTIVES
 from drcnet_cli.train.optim import is_matrix
 from drcnet_cli.train.state import Progress, State
 
@@ -35,6 +36,9 @@ def check_state(state: State, optimizer: str) -> None:
     expected = network.state_dict()
     for part in ("network", "average"):
         _check_part(state.parts.get(part, {}), expected, part)
+    if objective := state.parts.get("objective"):
+        own = OBJECTIVES[architecture.name].expected_state(network, objective)
+        _check_part(objective, own, "objective")
     parameters = list(network.parameters())
     for number, values in state.optimizer["state"].items():
         if not 0 <= number < len(parameters):

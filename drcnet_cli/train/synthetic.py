@@ -4,14 +4,14 @@ The only module that knows how the degradations are called.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.degrade import DEGRADATIONS, MARGINS, Degraded, Streaks, degrade
+from drcnet_cli.degrade import DEGRADATIONS, MARGINS, MIXES, Degraded, Streaks, degrade
 from drcnet_cli.degrade.base import chance
 from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
@@ -19,6 +19,7 @@ from drcnet_cli.imageio.folder import read_rgb8
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import (
     Sample,
+    TwoCrops,
     cut,
     middle,
     picture_number,
@@ -49,6 +50,16 @@ def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
     return partial(_degrade, kind, load_streaks(streaks)), MARGINS.get(kind, 0)
 
 
+def degradations(kinds: str, streaks: Path | None = None) -> tuple[tuple[Degrade, ...], int]:
+    """Return the degradations that `noise,rain,haze` or the name of a mix means, and one margin.
+
+    Raises UsageError for an unknown kind or an empty folder of `streaks`.
+    """
+    names = [name for item in kinds.split(",") for name in MIXES.get(item, (item,))]
+    found = [degradation(name, streaks) for name in names]
+    return tuple(degrade for degrade, _ in found), max(margin for _, margin in found)
+
+
 def _degrade(
     kind: str, layers: Streaks, image: NDArray[np.float32], rng: np.random.Generator
 ) -> Degraded:
@@ -58,15 +69,16 @@ def _degrade(
 class SyntheticSource:
     """Random crops of clean pictures, each degraded in its own way.
 
-    With `vary`, their scale and colours differ from the pictures' (see `variety`). The share
-    `unusual` of them (less of the first `usual_first`) is made into what photographs are not, or
-    left undegraded (see `unusual`).
+    Of several degradations, each sample in a row has the next one, so that a batch has all. With
+    `vary`, their scale and colours differ from the pictures' (see `variety`). The share `unusual`
+    of them (less of the first `usual_first`) is made into what photographs are not, or left
+    undegraded (see `unusual`).
     """
 
     def __init__(
         self,
         cache: PictureCache,
-        degrade: Degrade,
+        degrade: Degrade | Sequence[Degrade],
         seed: int,
         *,
         margin: int = 0,
@@ -76,7 +88,7 @@ class SyntheticSource:
         usual_first: int = USUAL_FIRST,
     ) -> None:
         self._cache = cache
-        self._degrade = degrade
+        self._degradations = (degrade,) if callable(degrade) else tuple(degrade)
         self._seed = seed
         self._margin = margin
         self._crops = crops
@@ -86,7 +98,23 @@ class SyntheticSource:
 
     def sample(self, number: int, patch: int) -> Sample:
         """Return (degraded, clean) number `number`: float32, 3 x patch x patch."""
+        return self._sample(number, patch, sample_rng(self._seed, number))
+
+    def two_crops(self, number: int, patch: int) -> TwoCrops:
+        """Return (degraded, clean, another crop of the same degraded picture).
+
+        What is degraded is half a patch wider and higher, and the crops are in two of its corners
+        that face each other: a quarter of each is the other's.
+        """
         rng = sample_rng(self._seed, number)
+        degraded, clean = self._sample(number, patch + patch // 2, rng)
+        sides = slice(0, patch), slice(-patch, None)
+        down, right = int(rng.integers(2)), int(rng.integers(2))
+        here = (slice(None), sides[down], sides[right])
+        there = (slice(None), sides[1 - down], sides[1 - right])
+        return degraded[here], clean[here], degraded[there]
+
+    def _sample(self, number: int, patch: int, rng: np.random.Generator) -> Sample:
         picture = self._cache[picture_number(number, len(self._cache), self._seed, self._crops)]
         side = patch + 2 * self._margin
         crop = cut_scaled(picture, side, rng) if self._vary else cut((picture,), side, rng)[0]
@@ -95,9 +123,10 @@ class SyntheticSource:
             clean = vary_colour(clean, rng)
         # Nothing is drawn without a share: runs that began before there was one go on as they were.
         share = self._unusual * min(1.0, number / max(1, self._usual_first))
+        degrade = self._degradations[number % len(self._degradations)]
         if share and chance(rng, share):
-            return degrade_crop(clean, partial(_unusual, self._degrade), self._margin, rng)
-        return degrade_crop(clean, self._degrade, self._margin, rng)
+            degrade = partial(_unusual, degrade)
+        return degrade_crop(clean, degrade, self._margin, rng)
 
 
 def _unusual(degrade: Degrade, image: NDArray[np.float32], rng: np.random.Generator) -> Degraded:

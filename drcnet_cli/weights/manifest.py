@@ -8,11 +8,13 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, get_args, get_origin
 
 from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.text import is_control, shorten
 
@@ -50,9 +52,10 @@ class HubSource:
 class Checkpoint:
     """One checkpoint as the manifest describes it.
 
-    `config` holds the fields of DRCNetConfig as JSON values; `training_patch` is in pixels and is
-    the default tile; `default` marks the checkpoint that its task's name stands for; `bundled`
-    ones lie inside the package. `effort` is one of `EFFORTS`: what --effort asks for.
+    `config` holds the fields of the configuration of network `arch` as JSON values;
+    `training_patch` is in pixels and is the default tile; `default` marks the checkpoint that its
+    task's name stands for; `bundled` ones lie inside the package. `effort` is one of `EFFORTS`:
+    what --effort asks for.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Checkpoint:
     scores: tuple[Score, ...]
     bundled: bool
     hub: HubSource | None
+    arch: str = DEFAULT_NETWORK
     effort: str = FAST
 
 
@@ -165,10 +169,10 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def parse_manifest(document: object, path: Path) -> Manifest:
     """Turn decoded JSON into a Manifest; `path` is named in the errors."""
-    fields = _fields(document, _MANIFEST, path.name, optional="$schema")
+    values = _fields(document, _MANIFEST, path.name, optional="$schema")
     checkpoints = tuple(
         _checkpoint(entry, f"{path.name}, checkpoint {index + 1}")
-        for index, entry in enumerate(fields["checkpoints"])
+        for index, entry in enumerate(values["checkpoints"])
     )
     _check_together(checkpoints, path.name)
     return Manifest(path, checkpoints)
@@ -177,33 +181,52 @@ def parse_manifest(document: object, path: Path) -> Manifest:
 def _checkpoint(value: object, where: str) -> Checkpoint:
     if isinstance(value, dict) and "name" in value and _NAME.accepts(value["name"]):
         where = f"{where} ({value['name']})"
-    fields = _with_optional(value, _CHECKPOINT, {"effort": _EFFORT}, where)
+    optional = {"arch": _ARCH, "effort": _EFFORT}
+    there = set(value) & set(optional) if isinstance(value, dict) else set()
+    values = _fields(value, _CHECKPOINT | {name: optional[name] for name in there}, where)
     scores = [
         _fields(item, _SCORE, f"{where}, scores, item {index + 1}")
-        for index, item in enumerate(fields["scores"])
+        for index, item in enumerate(values["scores"])
     ]
-    hub = fields["hub"]
+    hub = values["hub"]
+    arch = values.get("arch", DEFAULT_NETWORK)
     return Checkpoint(
-        **fields
+        **values
         | {
-            "config": _config(fields["config"], f"{where}, config"),
+            "config": _config(arch, values["config"], f"{where}, config"),
             "scores": tuple(Score(**score) for score in scores),
             "hub": None if hub is None else HubSource(**_fields(hub, _HUB, f"{where}, hub")),
         }
     )
 
 
-def _config(value: object, where: str) -> dict[str, Any]:
-    """Return a network's configuration; without a feature_limit there is none."""
-    return _with_optional(value, _CONFIG, {"feature_limit": _LIMIT}, where)
+def _config(arch: str, value: object, where: str) -> dict[str, Any]:
+    """Return a network's configuration: what its `to_dict` writes, and may write.
+
+    Types only: which combinations make a network is the network's own knowledge.
+    """
+    kind = NETWORKS[arch].config_type
+    written = kind().to_dict() | (value if isinstance(value, dict) else {})
+    rules = {field.name: _rule_of(field) for field in fields(kind) if field.name in written}
+    return _fields(value, rules, where)
 
 
-def _with_optional(
-    value: object, rules: Mapping[str, "_Rule"], optional: Mapping[str, "_Rule"], where: str
-) -> dict[str, Any]:
-    """Return an object's fields: all of `rules`, and those of `optional` that it has."""
-    keys = set(value) & set(optional) if isinstance(value, dict) else set()
-    return _fields(value, {**rules, **{key: optional[key] for key in keys}}, where)
+def _rule_of(field: "Field[Any]") -> "_Rule":
+    """Return what a field of a network's configuration must be."""
+    kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+    rules = [_rule_for(kind, field) for kind in kinds if kind is not NoneType]
+    return _Rule(
+        " or ".join(rule.expected for rule in rules),
+        lambda value: any(rule.accepts(value) for rule in rules),
+    )
+
+
+def _rule_for(kind: object, field: "Field[Any]") -> "_Rule":
+    if get_origin(kind) is tuple:
+        return _WHOLES
+    if kind is int:
+        return _whole(field.metadata.get("least", 1))
+    return _FLAG if kind is bool else _NUMBER
 
 
 def _check_together(checkpoints: tuple[Checkpoint, ...], where: str) -> None:
@@ -271,6 +294,10 @@ _NUMBER = _Rule(
         (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
     ),
 )
+_WHOLES = _Rule(
+    "a list of whole numbers",
+    lambda value: isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value),
+)
 _NUMBER_OR_NULL = _Rule("a number", lambda value: value is None or _NUMBER.accepts(value))
 _NAME = _text(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by '-'", 100)
 # No separator and no leading dot: a manifest can never make us write outside our folders.
@@ -278,6 +305,9 @@ _FILE = _text(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors", "a plain file name ending in .safetensors", 120
 )
 
+_ARCH = _Rule(
+    "one of " + ", ".join(NETWORKS), lambda value: isinstance(value, str) and value in NETWORKS
+)
 _MANIFEST = {
     "schema_version": _Rule(
         f"{SCHEMA_VERSION} for this version of drcnet",
@@ -303,29 +333,6 @@ _CHECKPOINT = {
     "scores": _LIST,
     "bundled": _FLAG,
     "hub": _ANYTHING,
-}
-_LIMIT = _Rule(
-    "a number or a list of whole numbers",
-    lambda value: (
-        _NUMBER.accepts(value)
-        or (isinstance(value, list) and all(_is_whole(item) and item >= 1 for item in value))
-    ),
-)
-# Types only: which combinations make a network is the network's own knowledge.
-_CONFIG = {
-    "width": _whole(2),
-    "depth": _whole(1),
-    "threshold": _NUMBER,
-    "delta": _NUMBER,
-    "filter_levels": _Rule(
-        "a list of whole numbers",
-        lambda value: (
-            isinstance(value, list) and all(_is_whole(item) and item >= 0 for item in value)
-        ),
-    ),
-    "spatial_filter": _FLAG,
-    "energy_attention": _FLAG,
-    "identity_branch": _FLAG,
 }
 _SCORE = {
     "dataset": _text(),

@@ -41,6 +41,10 @@ def test_published_numbers():
         "hide": 2025,
         "realblur-j": 980,
         "realblur-r": 980,
+        "sots-indoor": 500,
+        "sots-outdoor": 500,
+        "o-haze": 45,
+        "nh-haze": 55,
         **{f"{name}-{sigma}": count for name, count in noise.items() for sigma in (15, 25, 50)},
     }
 
@@ -201,3 +205,29 @@ def test_blurred_pictures_are_those_of_the_degrade_command(tmp_path):
             assert np.array_equal(pixels, written)
     other = find_suite(TEST_SETS["kodak24-blur"], tmp_path, seed=6)
     assert not np.array_equal(other.cases[0].load()[0], suite.cases[0].load()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "hazy", "clear"),
+    [
+        ("sots-indoor", "SOTS_indoor/hazy/1400_1.png", "SOTS_indoor/gt/1400.png"),
+        ("sots-indoor", "RESIDE/SOTS/indoor/hazy/1400_10.png", "RESIDE/SOTS/indoor/clear/1400.png"),
+        ("sots-indoor", "SOTS/nyuhaze500/hazy/1400_1.png", "SOTS/nyuhaze500/gt/1400.png"),
+        ("sots-outdoor", "SOTS/outdoor/hazy/0001_0.8_0.2.jpg", "SOTS/outdoor/gt/0001.png"),
+        ("o-haze", "# O-HAZY NTIRE 2018/hazy/01_outdoor_hazy.jpg",
+         "# O-HAZY NTIRE 2018/GT/01_outdoor_GT.jpg"),
+        ("nh-haze", "NH-HAZE/01_hazy.png", "NH-HAZE/01_GT.png"),
+        ("nh-haze", "NH-HAZE/hazy/01.png", "NH-HAZE/GT/01.png"),
+    ],
+)  # fmt: skip
+def test_hazy_sets(tmp_path, name, hazy, clear):
+    for number, path in enumerate((hazy, clear)):
+        write_picture(tmp_path / path, number, 16, 16)
+    suite = find_suite(TEST_SETS[name], tmp_path)
+    (case,) = suite.cases
+    shown = [np.asarray(Image.open(tmp_path / path)) for path in (hazy, clear)]
+    for found, expected in zip(case.load(), shown, strict=True):
+        assert np.array_equal(found, expected)
+    assert any("here are 1" in note for note in suite.notes)
+    assert [found.name for found in available(tmp_path)] == [name]
+    assert [found.name for found in sets_named("sots")] == ["sots-indoor", "sots-outdoor"]

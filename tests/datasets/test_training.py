@@ -17,7 +17,14 @@ def test_the_flags_table_of_data_sets_is_this_one():
 
 def test_published_numbers():
     counts = {name: dataset.count for name, dataset in TRAINING_SETS.items()}
-    assert counts == {"rain13k": 13712, "sidd": 320, "gopro": 2103, "realblur": 3758}
+    assert counts == {
+        "rain13k": 13712,
+        "sidd": 320,
+        "gopro": 2103,
+        "realblur": 3758,
+        "reside-ots": 72135,
+        "reside-its": 13990,
+    }
 
 
 @pytest.mark.parametrize("below", ["", "train", "Rain13K/train", "train/Rain13K", "Datasets/train"])
@@ -107,3 +114,39 @@ def test_the_test_set_is_never_taken_for_the_training_set(tmp_path):
     for name in TRAINING_SETS:
         with pytest.raises(UsageError, match="is not in"):
             find_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "hazy", "clear"),
+    [
+        ("reside-ots", "OTS/part1/0001_0.8_0.2.jpg", "OTS/clear/0001.jpg"),
+        ("reside-ots", "RESIDE/OTS/haze/part2/0001_1_0.9.jpg", "RESIDE/OTS/clear/0001.jpg"),
+        ("reside-ots", "Dehaze/OTS/synthetic/part4/0001_1_0.9.jpg", "Dehaze/OTS/original/0001.png"),
+        ("reside-ots", "reside-outdoor/train/hazy/0001_1_0.9.jpg",
+         "reside-outdoor/train/gt/0001.jpg"),
+        ("reside-its", "ITS/train/ITS_haze/0001_1_0.9.png", "ITS/train/ITS_clear/0001.png"),
+        ("reside-its", "data/RESIDE/ITS/hazy/0001_10_0.98.png", "data/RESIDE/ITS/clear/0001.png"),
+    ],
+)  # fmt: skip
+def test_reside_layouts(tmp_path, name, hazy, clear):
+    others = [path.replace("0001", "0002") for path in (hazy, clear)]
+    variant = hazy.replace("0001_1", "0001_2").replace("0001_0.8", "0001_0.9")
+    make(tmp_path, hazy, clear, *others, variant, hazy.replace("0001", "3"))
+    _, found, notes = find_dataset(name, tmp_path)
+    pairs = {(pair.degraded, pair.clean, pair.group) for pair in found.matching.pairs}
+    assert pairs == {
+        (tmp_path / hazy, tmp_path / clear, "0001"),
+        (tmp_path / variant, tmp_path / clear, "0001"),
+        (tmp_path / others[0], tmp_path / others[1], "0002"),
+    }
+    assert any("1 degraded pictures have no partner" in note for note in notes)
+    assert any("here are 3" in note for note in notes)
+
+
+def test_hazy_pictures_of_no_clear_one_are_refused_in_a_sentence(tmp_path):
+    make(tmp_path, "ITS/hazy/1_1.png", "ITS/clear/2.png")
+    with pytest.raises(UsageError, match="No picture in .*hazy has a clear one of the same number"):
+        find_dataset("reside-its", tmp_path)
+    make(tmp_path, "OTS/hazy/1_1.png", "OTS/clear/1_a.png", "OTS/clear/1_b.png")
+    with pytest.raises(UsageError, match="No picture"):  # either could be the partner
+        find_dataset("reside-ots", tmp_path)

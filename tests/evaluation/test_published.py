@@ -119,6 +119,10 @@ def test_rain_averages_are_the_means_of_the_five():
         ("cbsd68-25", "AirNet", (31.48, 0.893)),
         ("urban100-50", "DRUNet", (29.61, None)),
         ("rain100l-rgb", "AirNet", (34.90, 0.977)),
+        ("sots-outdoor", "AirNet", (23.18, 0.900)),
+        ("sots-outdoor", "AirNet (all in one)", (27.94, 0.962)),
+        ("sots-outdoor", "FDGAN", (23.15, 0.921)),
+        ("sots-outdoor", "MPRNet (all in one)", (25.28, 0.955)),
     ],
 )
 def test_cells_of_each_table(benchmark, method, expected):

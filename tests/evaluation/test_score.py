@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from training_helpers import write_picture
 
 from drcnet_cli import metrics
 from drcnet_cli.datasets.layouts import Case
 from drcnet_cli.datasets.suite import Suite
 from drcnet_cli.errors import ImageError, NonFiniteError, UsageError
+from drcnet_cli.evaluation import session
 from drcnet_cli.evaluation.processes import Processes, join_processes
 from drcnet_cli.evaluation.score import load_lpips, score_suite
 from drcnet_cli.imageio.pixels import to_uint8
@@ -159,3 +161,13 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
     with pytest.raises(UsageError, match="lpips") as caught:
         load_lpips(torch.device("cpu"))
     assert "pip install" in caught.value.hint
+
+
+def test_sets_that_no_checkpoint_here_is_for_are_named(tmp_path, monkeypatch):
+    for side in ("hazy/1_1.png", "gt/1.png"):
+        write_picture(tmp_path / "SOTS_indoor" / side, 1, 8, 8)
+    monkeypatch.setattr(session, "_checkpoints_here", lambda _task: [])
+    with pytest.raises(UsageError, match="No checkpoint for SOTS indoor is on this machine"):
+        session.plan_everything(tmp_path, None)
+    (plan,) = session.plan_everything(tmp_path, tmp_path / "mine.safetensors")
+    assert (plan.task, plan.title) == ("dehaze", "SOTS indoor")

@@ -194,3 +194,11 @@ def test_fields_of_two_byte_orders_do_not_mix():
     data, _ = written(picture, "tiff")
     assert data.startswith(b"MM")
     np.testing.assert_array_equal(whole(read(data)), RGB8)
+
+
+def test_a_gifs_comment_is_text_in_a_png():
+    picture = read(make.save(Image.fromarray(RGB8), "GIF", comment=b"by Anna"))
+    data, notes = written(picture, "png")
+    assert Image.open(BytesIO(data)).info["Comment"] == "by Anna"
+    assert not notes
+    assert "comment" in written(picture, "webp")[1][0]

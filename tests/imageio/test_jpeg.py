@@ -1,6 +1,7 @@
 """What JPEG files carry around their pixels, and JPEG files that are not quite whole."""
 
 import struct
+import time
 from io import BytesIO
 
 import image_fixtures as make
@@ -10,6 +11,7 @@ from image_cases import RGB8, read, written
 from PIL import Image
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.imageio.xmp import without_announcements
 
 CAMERA = b"http://ns.google.com/photos/1.0/camera/"
 CONTAINER = b"http://ns.google.com/photos/1.0/container/"
@@ -301,3 +303,14 @@ def test_a_damaged_profile_is_left_out_and_said():
     picture = read(jpeg(part))
     assert picture.metadata.icc is None
     assert "profile" in picture.metadata.notes[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b" " * 60_000, b"<C:MotionPhoto" + b" " * 50_000, b"<C:MotionPhoto>" * 900],
+    ids=["spaces", "element", "elements"],
+)
+def test_a_hostile_packet_takes_no_time(body):
+    started = time.perf_counter()
+    without_announcements(b'xmlns:C="' + CAMERA + b'" ' + body)
+    assert time.perf_counter() - started < 1

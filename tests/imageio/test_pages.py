@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from image_cases import GRAY8, RGB8, RGB16, read, whole
 
+from drcnet_cli.data.cache import PictureCache
 from drcnet_cli.errors import ImageError
 
 REDUCED, PAGE, MASK = 1, 2, 4
@@ -123,3 +124,14 @@ def test_libtiff_writes_no_lines_of_its_own(tmp_path):
     ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
     assert "WebP" in ran.stdout
     assert ran.stderr == ""
+
+
+def test_training_keeps_the_photograph_and_not_its_preview(tmp_path):
+    paths = [tmp_path / "preview.tif", tmp_path / "profile.png"]
+    paths[0].write_bytes(joined(page(SMALL, REDUCED), page(RGB8)))
+    broken = bytearray(make.png_chunk(b"iCCP", b"no stream"))
+    broken[-1] ^= 1
+    paths[1].write_bytes(make.png(RGB8, bytes(broken)))
+    pictures = PictureCache(paths, limit_mb=1)
+    for number in range(len(paths)):
+        np.testing.assert_array_equal(pictures[number], RGB8)

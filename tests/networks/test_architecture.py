@@ -20,7 +20,7 @@ from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save
 from drcnet_cli.networks.convert import convert_file
 from drcnet_cli.restore.speed import measure_speed
 from drcnet_cli.train.loop import train
-from drcnet_cli.train.objective import OBJECTIVES
+from drcnet_cli.train.objective import OBJECTIVES, Objective
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Toy(nn.Module):
         return x + self.outside(self.inside(x))
 
 
-class ToyObjective:
+class ToyObjective(Objective):
     def __init__(self, config, device, dtype, note):
         self.summary = {"kind": "none"}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import (
     CheckpointInfo,
     load_checkpoint,
@@ -126,3 +126,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(CheckpointFormatError, match=path.name):
             load_checkpoint(path)
+
+
+def test_a_checkpoint_for_any_damage_serves_every_task_and_no_other_does():
+    anything = CheckpointInfo(CONFIG, "all-in-one", "auto")
+    for task in (None, "auto", "derain", "dehaze"):
+        anything.check_task(task)
+    INFO.check_task("denoise")
+    with pytest.raises(UsageError, match="tiny is made for denoise, not for auto"):
+        INFO.check_task("auto")

@@ -117,7 +117,9 @@ def test_wrong_calls_are_refused_before_any_work(
     ("arguments", "code", "said"),
     [
         (["in", "out"], 2, "--task"),
-        (["--task", "dehaze", "in", "out"], 2, "dehaze"),
+        (["--task", "defrost", "in", "out"], 2, "defrost"),
+        (["--task", "dehaze", "in", "out"], 3, "--task dehaze --weights FILE.safetensors"),
+        (["--task", "auto", "in", "out"], 3, "--task auto --weights FILE.safetensors"),
         (["--model", "nonsense", "in", "out"], 3, "nonsense"),
         (["--weights", "in/a.png", "in", "out"], 3, "safetensors"),
         (["--task", "denoise", "--model", "drcnet-s-derain", "in", "out"], 2, "made for derain"),
@@ -317,6 +319,24 @@ def test_convert_then_restore(drcnet, tmp_path):
     save_photograph(tmp_path / "a.png")
     result = drcnet("restore", "-w", "net.safetensors", "a.png", "b.png")
     assert result.returncode == 0, result.stderr
+
+
+def test_convert_then_restore_with_airnet(drcnet, tmp_path):
+    golden = EXAMPLES.parent / "tests" / "golden" / "airnet_f16_g2_b2.pth"
+    made = drcnet("convert", golden, "net.safetensors", "--json")
+    assert made.returncode == 0, made.stderr
+    config = json.loads(made.stdout)["config"]
+    assert (config["features"], config["encoder_widths"]) == (16, [16, 32, 16])
+    save_photograph(tmp_path / "a.png")
+    result = drcnet("restore", "-w", "net.safetensors", "a.png", "b.png")
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
+        assert after.size == before.size
+        assert not np.array_equal(np.asarray(before), np.asarray(after))
+    refused = drcnet("convert", golden, "other.safetensors", "--threshold", "0.5")
+    assert refused.returncode == 2
+    assert "AirNet has no --threshold" in refused.stderr
+    assert not (tmp_path / "other.safetensors").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")

@@ -144,8 +144,9 @@ def test_bfloat16_stays_within_the_stated_distance(path):
         ("one nan", np.nan, "NaN or infinite"),
         ("one infinity", np.inf, "NaN or infinite"),
         ("minus infinity", -np.inf, "NaN or infinite"),
-        ("huge", 3e38, None),
-        ("very negative", -3e38, None),
+        ("huge", 3e38, "to 3e+38, outside 0..1"),
+        ("very negative", -3e38, "from -3e+38"),
+        ("hardly above one", 1.001, None),
     ],
 )
 def test_a_float_tiff_is_refused_or_clipped_into_range(name, values, said, tmp_path):

@@ -5,14 +5,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from training_helpers import photographs, picture, write_picture
 
-from drcnet_cli.degrade import DEGRADATIONS
+from drcnet_cli.datasets.pairs import match_folders
+from drcnet_cli.degrade import DEGRADATIONS, MARGINS, Degraded
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8
 from drcnet_cli.train.batches import load_batches, requests
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.data import hold_out
-from drcnet_cli.train.samples import cut, middle, picture_number, sample_rng, turn
-from drcnet_cli.train.synthetic import SyntheticSource, degradation, held_pair
+from drcnet_cli.train.samples import PairSource, cut, middle, picture_number, sample_rng, turn
+from drcnet_cli.train.synthetic import SyntheticSource, degradation, degradations, held_pair
 
 
 def source(folder, kind="gaussian", limit_mb=16, seed=3, crops=1, vary=True):
@@ -53,6 +54,61 @@ def test_turn_reaches_all_eight_symmetries():
     pixels = np.arange(12).reshape(2, 2, 3)
     seen = {turn((pixels,), np.random.default_rng(n))[0].tobytes() for n in range(100)}
     assert len(seen) == 8
+
+
+def test_two_crops_of_a_degraded_picture(clean):
+    shifts = []
+
+    def brighten(image, rng):
+        shifts.append(rng.uniform(0, 1, (3, 1, 1)).astype(np.float32))
+        return Degraded(image + shifts[-1], image)
+
+    crops = SyntheticSource(PictureCache(find_pictures(clean), 16), brighten, 3)
+    overlaps = 0
+    for number in range(8):
+        degraded, target, other = crops.two_crops(number, 16)
+        assert degraded.shape == target.shape == other.shape == (3, 16, 16)
+        np.testing.assert_array_equal(degraded, target + shifts[-1])
+        # They lie across a square of 24: a corner of 8 is in both.
+        overlaps += any(
+            np.array_equal(degraded[:, a, b], other[:, c, d])
+            for a, c in ((slice(8, 16), slice(8)), (slice(8), slice(8, 16)))
+            for b, d in ((slice(8, 16), slice(8)), (slice(8), slice(8, 16)))
+        )
+        assert not np.array_equal(degraded, other)
+    assert overlaps == 8
+    again = SyntheticSource(PictureCache(find_pictures(clean), 16), brighten, 3)
+    np.testing.assert_array_equal(again.two_crops(7, 16)[2], other)
+
+
+def test_two_crops_of_a_pair_are_of_one_picture_and_turned_alike(tmp_path):
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None], (64, 64, 3))
+    for name, pixels in (("lq/1.png", ramp), ("gt/1.png", ramp + 100)):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / name)
+    pairs = PairSource(match_folders(tmp_path / "lq", tmp_path / "gt").pairs, 16, 0)
+    places = set()
+    for number in range(20):
+        degraded, target, other = np.rint(255 * np.stack(pairs.two_crops(number, 16))).astype(int)
+        np.testing.assert_array_equal(target, degraded + 100)
+        np.testing.assert_array_equal(np.gradient(degraded[0]), np.gradient(other[0]))
+        places.add(int(other.min() - degraded.min()))
+    assert len(places) > 5
+
+
+def test_kinds_take_turns(clean):
+    kinds, margin = degradations("gaussian-50,haze,noise")
+    assert (len(kinds), margin) == (3, MARGINS["noise"])
+    crops = SyntheticSource(PictureCache(find_pictures(clean), 16), kinds, 3, margin=margin)
+    alone = [
+        SyntheticSource(crops._cache, kind, 3, margin=margin) for kind in kinds
+    ]  # fmt: skip
+    for number in range(6):
+        expected = alone[number % 3].sample(number, 16)
+        np.testing.assert_array_equal(crops.sample(number, 16), expected)
+    assert len(degradations("airnet5,blur")[0]) == 6
+    with pytest.raises(UsageError, match="'fog'"):
+        degradations("noise,fog")
 
 
 def test_middle_is_centred_and_never_larger_than_the_picture():

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.networks import NETWORKS
+from drcnet_cli.tasks import TASKS
 from drcnet_cli.weights import manifest as module
 from drcnet_cli.weights.manifest import load_manifest, parse_manifest
 
@@ -82,7 +84,7 @@ def test_values_arrive_typed():
 WRONG = [
     ("name", "No Capitals"),
     ("name", "slash/name"),
-    ("task", "dehaze"),
+    ("task", "defrost"),
     ("file", "../outside.safetensors"),
     ("file", "/etc/outside.safetensors"),
     ("file", "folder\\outside.safetensors"),
@@ -156,6 +158,51 @@ def test_the_smallest_number_is_allowed_and_none_below(key, smallest):
     parse_manifest(changed(smallest), Path("weights.json"))
     with pytest.raises(WeightsError, match=f"{key} must be a whole number of at least {smallest} "):
         parse_manifest(changed(smallest - 1), Path("weights.json"))
+
+
+AIRNET = {
+    "features": 24, "groups": 2, "blocks": 3, "encoder_widths": [16, 32, 64], "deformable": True,
+    "modulation": True, "shrink": 2, "input_skip": True,
+}  # fmt: skip
+
+
+def test_another_networks_entry_has_its_own_configuration():
+    value = document(entry(arch="airnet", config=AIRNET))
+    jsonschema.validate(value, SCHEMA)
+    (checkpoint,) = parse_manifest(value, Path("weights.json")).checkpoints
+    assert (checkpoint.arch, checkpoint.config) == ("airnet", AIRNET)
+    for same in (document(entry()), document(entry(arch="drcnet"))):
+        assert is_schema_valid(same)
+        assert parse_manifest(same, Path("w")).checkpoints[0].arch == "drcnet"
+
+
+@pytest.mark.parametrize(
+    ("arch", "config"),
+    [
+        ("unet", AIRNET),
+        (["airnet"], AIRNET),
+        (None, AIRNET),
+        ("drcnet", AIRNET),
+        ("airnet", entry()["config"]),
+        ("airnet", {}),
+        ("airnet", AIRNET | {"features": 0}),
+        ("airnet", AIRNET | {"features": "24"}),
+        ("airnet", AIRNET | {"deformable": 1}),
+        ("airnet", AIRNET | {"encoder_widths": [16, "32", 64]}),
+        ("airnet", AIRNET | {"width": 16}),
+    ],
+)
+def test_schema_and_reader_refuse_the_same_of_another_network(arch, config):
+    value = document(entry(arch=arch, config=config))
+    assert not is_schema_valid(value)
+    with pytest.raises(WeightsError, match=r"weights\.json, checkpoint 1"):
+        parse_manifest(value, Path("weights.json"))
+
+
+def test_the_schema_knows_the_networks_and_tasks_that_there_are():
+    properties = SCHEMA["$defs"]["checkpoint"]["properties"]
+    assert properties["arch"]["enum"] == list(NETWORKS)
+    assert properties["task"]["enum"] == list(TASKS)
 
 
 def test_the_second_entry_is_called_the_second():
@@ -254,8 +301,8 @@ def test_task_without_checkpoint_says_how_to_give_one():
     with pytest.raises(WeightsError, match=r"deblur is bundled") as caught:
         manifest.default_for("deblur")
     assert "--weights FILE" in caught.value.hint
-    with pytest.raises(UsageError, match="no task 'dehaze'"):
-        manifest.default_for("dehaze")
+    with pytest.raises(UsageError, match="no task 'defrost'"):
+        manifest.default_for("defrost")
 
 
 def test_an_effort_finds_its_checkpoint():
@@ -265,8 +312,8 @@ def test_an_effort_finds_its_checkpoint():
     assert manifest.with_effort("derain", "fast").name == entry()["name"]
     with pytest.raises(UsageError, match="no effort 'most'"):
         manifest.with_effort("derain", "most")
-    with pytest.raises(UsageError, match="no task 'dehaze'"):
-        manifest.with_effort("dehaze", "best")
+    with pytest.raises(UsageError, match="no task 'sharpen'"):
+        manifest.with_effort("sharpen", "best")
     alone = parse_manifest(document(entry()), Path("w"))
     with pytest.raises(WeightsError, match="no best checkpoint for derain") as caught:
         alone.with_effort("derain", "best")
@@ -291,7 +338,7 @@ def test_limits_on_features_are_read(value):
     assert parse_manifest(limits(value), Path("w")).checkpoints[0].config["feature_limit"] == value
 
 
-@pytest.mark.parametrize("value", ["64", None, [8, 0.5], [0], [True]])
+@pytest.mark.parametrize("value", ["64", None, [8, 0.5], [-8], [True]])
 def test_limits_on_features_that_are_none_are_refused(value):
     assert not is_schema_valid(limits(value))
     with pytest.raises(WeightsError, match="feature_limit must be"):

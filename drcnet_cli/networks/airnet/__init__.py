@@ -1,1 +1,48 @@
 """AirNet (CVPR 2022): its network, deformable sampling in plain torch, its released checkpoints."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from drcnet_cli.errors import UsageError
+from drcnet_cli.networks.airnet.config import AirNetConfig
+from drcnet_cli.networks.architecture import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from drcnet_cli.networks.airnet.network import AirNet
+
+
+def _load_type() -> "type[AirNet]":
+    from drcnet_cli.networks.airnet.network import AirNet
+
+    return AirNet
+
+
+def _recognise(state: "Mapping[str, Tensor]") -> bool:
+    from drcnet_cli.networks.airnet.released import is_released_airnet
+
+    return is_released_airnet(state)
+
+
+def _convert(
+    state: "Mapping[str, Tensor]",
+    **options: Any,  # noqa: ANN401 - another network's
+) -> "tuple[AirNetConfig, dict[str, Tensor]]":
+    from drcnet_cli.networks.airnet.released import convert_state
+
+    if options:
+        names = " or ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise UsageError(f"AirNet has no {names}.", "Its state dict says all: leave them out")
+    return convert_state(state)
+
+
+AIRNET = Architecture(
+    name="airnet",
+    title="AirNet",
+    config_type=AirNetConfig,
+    load_type=_load_type,
+    begin_training=lambda network: network.begin_at_input(),
+    recognise=_recognise,
+    convert=_convert,
+)

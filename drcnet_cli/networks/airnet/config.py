@@ -1,10 +1,9 @@
 """What decides the shape and the arithmetic of an AirNet; it travels in the checkpoint."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.networks.architecture import NetworkConfig
 from drcnet_cli.text import shorten
 
 MAX_CHANNELS = 512
@@ -13,7 +12,7 @@ SHRINKS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
-class AirNetConfig:
+class AirNetConfig(NetworkConfig):
     """Everything that decides the network's shape and arithmetic; defaults are the paper's.
 
     `features`: channels of the restorer's maps. `groups` (DGG) of `blocks` (DGB) each.
@@ -58,32 +57,6 @@ class AirNetConfig:
             if present:
                 raise CheckpointFormatError(f"Impossible network configuration: {problem}.")
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "AirNetConfig":
-        """Build from JSON values; raise CheckpointFormatError for unknown or mistyped fields."""
-        usual = asdict(cls())
-        unknown = sorted(set(values) - set(usual))
-        if unknown:
-            raise CheckpointFormatError(
-                f"Unknown field in the network configuration: {shorten(unknown)}.",
-                "The file may come from a newer version: pip install --upgrade drcnet",
-            )
-        checked = {}
-        for name, value in values.items():
-            if isinstance(value, list):
-                value = tuple(value)
-            parts = value if isinstance(value, tuple) else ()
-            if type(value) is not type(usual[name]) or any(type(part) is not int for part in parts):
-                raise CheckpointFormatError(
-                    f"Network configuration: {name} cannot be {shorten(value)}."
-                )
-            checked[name] = value
-        return cls(**checked)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values for JSON: what from_dict takes."""
-        return {**asdict(self), "encoder_widths": list(self.encoder_widths)}
-
     @property
     def multiple(self) -> int:
         """Height and width must be multiples of this; `AirNet.forward` pads to it."""
@@ -93,3 +66,8 @@ class AirNetConfig:
     def map_channels(self) -> int:
         """Channels of a full-resolution map, which the memory that a pixel takes goes by."""
         return -(-(self.features + self.encoder_widths[0]) // self.shrink**2)
+
+    @property
+    def summary(self) -> str:
+        """Features, groups and blocks."""
+        return f"{self.features} features, {self.groups} groups of {self.blocks} blocks"

@@ -210,19 +210,30 @@ class AirNet(nn.Module):
         self.encoder = CBDE(self.config)
         self.restorer = DGRN(self.config)
 
+    def begin_at_input(self) -> None:
+        """With `input_skip`, let the network begin by changing nothing; without, there's no such.
+
+        Fresh weights would add noise to a picture that needs little.
+        """
+        if self.config.input_skip:
+            nn.init.zeros_(self.restorer.to_image.weight)
+            nn.init.zeros_(self.restorer.to_image.bias)  # type: ignore[arg-type]
+
     def forward(
-        self, x: Tensor, *, return_embedding: bool = False
+        self, x: Tensor, *, return_embedding: bool = False, encoder_only: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Restore N x 3 x H x W in [0, 1], any H and W >= 1; the result is not clipped.
 
         `return_embedding` returns (image, the encoder's N x C embedding), for training and for
-        telling what is wrong. In eval mode each image is restored by itself, whatever else is in
-        its batch.
+        telling what is wrong; `encoder_only` the embedding alone, without restoring. In eval mode
+        each image is restored by itself, whatever else is in its batch.
         """
         height, width = x.shape[2:]
         x = pad_to_multiple(x, self.config.multiple)
         # The layout that the convolutions and the sampling of a CPU are fastest in.
         x = x.contiguous(memory_format=torch.channels_last)
         guide = self.encoder.guide(x)
+        if encoder_only:
+            return self.encoder.embed(guide)
         image = self.restorer(x, guide)[..., :height, :width]
         return (image, self.encoder.embed(guide)) if return_embedding else image

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drcnet_cli.errors import CheckpointFormatError
@@ -34,7 +34,7 @@ class DRCNetConfig(NetworkConfig):
     may be: at the first level, and four times as much at each below; or for each level its own.
     """
 
-    width: int = 64
+    width: int = field(default=64, metadata={"least": 2})
     depth: int = 4
     threshold: float = 0.75
     delta: float = 1e-6

@@ -95,7 +95,7 @@ def test_checkpoints_keep_it_and_those_without_say_nothing_of_it(tmp_path):
         assert ("feature_limit" in net.config.to_dict()) == (limit is not None)
         save_checkpoint(path, net.state_dict(), CheckpointInfo(net.config))
         assert load_checkpoint(path)[1].config == net.config
-        assert _config(net.config.to_dict(), "here") == net.config.to_dict()
+        assert _config("drcnet", net.config.to_dict(), "here") == net.config.to_dict()
 
 
 @pytest.mark.parametrize(
