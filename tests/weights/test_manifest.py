@@ -338,7 +338,7 @@ def test_limits_on_features_are_read(value):
     assert parse_manifest(limits(value), Path("w")).checkpoints[0].config["feature_limit"] == value
 
 
-@pytest.mark.parametrize("value", ["64", None, [8, 0.5], [0], [True]])
+@pytest.mark.parametrize("value", ["64", None, [8, 0.5], [-8], [True]])
 def test_limits_on_features_that_are_none_are_refused(value):
     assert not is_schema_valid(limits(value))
     with pytest.raises(WeightsError, match="feature_limit must be"):
