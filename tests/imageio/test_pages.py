@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from image_cases import GRAY8, RGB8, RGB16, read, whole
 
-from drcnet_cli.data.cache import PictureCache
 from drcnet_cli.errors import ImageError
+from drcnet_cli.train.cache import PictureCache
 
 REDUCED, PAGE, MASK = 1, 2, 4
 
