@@ -32,7 +32,8 @@ class Task:
 
     `kinds`: the degradations that make it; the first is the mix to train on, and what `drcnet
     degrade` calls the task. `training_sets`: published pairs to train on. `protocol`: how pairs of
-    one's own are scored: as published for the task's best-known set.
+    one's own are scored: as published for the task's best-known set. `keeps_flat`: a surface of one
+    exact value has nothing of the damage, so that it stays as it is.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Task:
     kinds: tuple[str, ...]
     training_sets: tuple[str, ...] = ()
     protocol: Protocol = Protocol()
+    keeps_flat: bool = True
 
     @property
     def degradation(self) -> str:
@@ -66,8 +68,8 @@ TASKS: dict[str, Task] = {
             ("sidd",),
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
-        Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its")),
-        Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",)),
+        Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
+        Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",), keeps_flat=False),
     )
 }
 

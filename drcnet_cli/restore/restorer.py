@@ -17,6 +17,7 @@ from drcnet_cli.engines import Engine
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, is_gray, to_unit
 from drcnet_cli.networks.checkpoint import CheckpointInfo
+from drcnet_cli.restore.flat import keep_flat
 from drcnet_cli.restore.tiling import (
     MULTIPLE,
     OVERLAP_SHARE,
@@ -28,6 +29,7 @@ from drcnet_cli.restore.tiling import (
     pad_tile,
     plan_tiles,
 )
+from drcnet_cli.tasks import TASKS
 
 # Peak of live features, in full-resolution float32 maps (`map_channels`); measured, rounded up.
 LIVE_MAPS = 16
@@ -130,7 +132,8 @@ class Restorer:
     ) -> np.ndarray:
         """Restore H x W x 1 or 3 pixels (uint8, uint16 or float32): same shape and type back.
 
-        Three channels that are equal everywhere stay so. `on_progress` gets the share of the image
+        Three channels that are equal everywhere stay so, and so do surfaces of one exact value
+        where the task has nothing to remove from them. `on_progress` gets the share of the image
         that each batch of tiles completes. `tiles_left` counts those that the network made no
         picture of: they stay as they were. Raises MemoryExhaustedError, NonFiniteError.
         """
@@ -148,6 +151,8 @@ class Restorer:
 
         for done in self._restore_plan(plan, partial(_read_tile, plan, pixels), keep):
             on_progress(done / len(plan))
+        if self.info.task in TASKS and TASKS[self.info.task].keeps_flat:
+            keep_flat(restored, pixels)
         return restored
 
     @property
