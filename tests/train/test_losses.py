@@ -423,6 +423,9 @@ def test_damaged_and_missing_files_are_refused(tmp_path, name):
     with pytest.raises(WeightsError, match="no file"):
         load_vgg(tmp_path / name)
     (tmp_path / name).write_bytes(b"<!doctype html>")
+    with pytest.raises(WeightsError, match="is a web page|can(not)? be read"):
+        load_vgg(tmp_path / name)
+    (tmp_path / name).write_bytes(bytes(range(256)))
     with pytest.raises(WeightsError, match="can(not)? be read"):
         load_vgg(tmp_path / name)
 
