@@ -170,4 +170,4 @@ def test_sets_that_no_checkpoint_here_is_for_are_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="No checkpoint for SOTS indoor is on this machine"):
         session.plan_everything(tmp_path, None)
     (plan,) = session.plan_everything(tmp_path, tmp_path / "mine.safetensors")
-    assert (plan.task, plan.title) == ("dehaze", "SOTS indoor")
+    assert (plan.test_set.task, plan.test_set.title) == ("dehaze", "SOTS indoor")

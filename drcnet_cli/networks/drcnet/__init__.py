@@ -72,7 +72,7 @@ class DRCNetConfig(NetworkConfig):
     def limit_at(self, level: int) -> float | None:
         """Return how large the features of a level may be, if that is limited."""
         if isinstance(self.feature_limit, tuple):
-            return self.feature_limit[level]
+            return float(self.feature_limit[level])
         return None if self.feature_limit is None else self.feature_limit * LIMIT_GROWTH**level
 
     @property
