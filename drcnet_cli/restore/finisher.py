@@ -79,7 +79,7 @@ def open_finisher(recipe: str | None, keep_dates: bool) -> Iterator[Finisher]:
 
 
 def _take_over(source: Path, status: os.stat_result, whole: Path) -> list[str]:
-    """Give a file that replaces its input the owner, attributes and mode; name what is lost."""
+    """Set owner, attributes and mode of a file that replaces its input; name what is lost."""
     made, lost = whole.stat(), []
     if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
         with suppress(OSError):  # only root may; whoever may write here owns the result then

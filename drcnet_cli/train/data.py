@@ -73,12 +73,7 @@ def open_data(config: TrainConfig) -> TrainingData:
 
 
 def _clean_data(config: TrainConfig) -> TrainingData:
-    named = []
-    for folder in map(Path, config.clean):
-        if not (found := name_pictures(folder)):
-            raise UsageError(f"There are no pictures in {folder}.", "Give --clean DIR")
-        named += found.items()
-    training, held = hold_out(named, config.holdout, lambda item: item[0])
+    training, held = hold_out(_photographs(config), config.holdout, lambda item: item[0])
     kind = config.degrade or TASKS[config.kind].degradation
     kinds, margin = degradations(kind, Path(config.streaks) if config.streaks else None)
     cache = PictureCache([path for _, path in training], config.cache_mb)
@@ -117,6 +112,16 @@ def _clean_data(config: TrainConfig) -> TrainingData:
     )
     notes = (note, *lost, *_cache_notes(cache, config))
     return TrainingData(source, pairs, summary, notes, cache.left_out)
+
+
+def _photographs(config: TrainConfig) -> list[tuple[str, Path]]:
+    """List the clean photographs by name; raise UsageError for a folder without any."""
+    named: list[tuple[str, Path]] = []
+    for folder in map(Path, config.clean):
+        if not (found := name_pictures(folder)):
+            raise UsageError(f"There are no pictures in {folder}.", "Give --clean DIR")
+        named += found.items()
+    return named
 
 
 def _published_data(config: TrainConfig) -> TrainingData:
