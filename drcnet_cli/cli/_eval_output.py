@@ -114,7 +114,7 @@ class Files:
 
 def list_sets(as_json: bool) -> None:
     """List the data sets that can be measured."""
-    from drcnet_cli.datasets.suite import GROUPS, TEST_SETS
+    from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
 
     for name, item in TEST_SETS.items():
         groups = [group for group, members in GROUPS.items() if name in members]

@@ -209,7 +209,7 @@ class Request:
         self, checkpoint: str | Path | None, seed: int, limit: int | None
     ) -> "list[Measurement]":
         """Find it; raises UsageError if it isn't there."""
-        from drcnet_cli.datasets.suite import sets_named
+        from drcnet_cli.datasets.evaluation_sets import sets_named
         from drcnet_cli.evaluation import session
 
         if self.lq is not None and self.gt is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from drcnet_cli.datasets.layouts import Array, Case, FoundSet, find_file
+from drcnet_cli.datasets.search import Array, Case, FoundSet, find_file
 from drcnet_cli.errors import ImageError, UsageError, import_extra
 from drcnet_cli.imageio.read import DECODING_ERRORS
 

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from drcnet_cli.datasets.layouts import Array
+from drcnet_cli.datasets.search import Array
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.pixels import to_unit
 from drcnet_cli.metrics import check_pair, ssim_map

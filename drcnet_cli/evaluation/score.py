@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import torch
 
-from drcnet_cli.datasets.layouts import Array, Case
-from drcnet_cli.datasets.suite import Suite
+from drcnet_cli.datasets.evaluation_sets import Suite
+from drcnet_cli.datasets.search import Array, Case
 from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError, import_extra
 from drcnet_cli.evaluation.align import aligned_scores
 from drcnet_cli.evaluation.processes import Processes

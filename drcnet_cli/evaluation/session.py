@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from drcnet_cli.datasets.layouts import Array
-from drcnet_cli.datasets.suite import (
+from drcnet_cli.datasets.evaluation_sets import (
     Suite,
     TestSet,
     available,
@@ -15,6 +14,7 @@ from drcnet_cli.datasets.suite import (
     pairs_suite,
     sets_named,
 )
+from drcnet_cli.datasets.search import Array
 from drcnet_cli.device import choose_device, dtype_name
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from drcnet_cli.datasets.suite import GROUPS
+from drcnet_cli.datasets.evaluation_sets import GROUPS
 from drcnet_cli.evaluation.published import PublishedScore, paper_score, published_for, remark
 from drcnet_cli.evaluation.results import (
     Evaluation,

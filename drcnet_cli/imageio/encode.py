@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from drcnet_cli.imageio import cicp
-from drcnet_cli.imageio.jpeg import XMP_MARK, extra_segments, finished
+from drcnet_cli.imageio.jpeg_read import XMP_MARK, extra_segments, finished
 from drcnet_cli.imageio.picture import Picture, rescale
 from drcnet_cli.imageio.png_write import write_png
 from drcnet_cli.imageio.tiff_write import write_tiff

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio import cicp, jpeg, png, tiff_read
+from drcnet_cli.imageio import cicp, jpeg_read, png, tiff_read
 from drcnet_cli.imageio.decode import (
     DECODING_ERRORS,
     MAX_PIXELS,
@@ -121,8 +121,8 @@ def _decode(data: bytes) -> Picture:
         return tiff_read.read_tiff(data)
     if data[:2] in (b"P2", b"P3", b"P5", b"P6") and (peak := _pnm_peak(data)) > 255:
         return _deep_pnm(data, peak)
-    if data.startswith(jpeg.MAGIC):
-        return jpeg.read_jpeg(data)
+    if data.startswith(jpeg_read.MAGIC):
+        return jpeg_read.read_jpeg(data)
     note = _depth_note(data)
     picture = from_loaded(pillow_image(data))
     metadata = picture.metadata

@@ -17,7 +17,7 @@ from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.report import histogram
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
 from drcnet_cli.report.markup import isolated, looks_like_number, text
-from drcnet_cli.report.viewer import draw_viewers
+from drcnet_cli.report.slider import draw_viewers
 from drcnet_cli.version import __version__
 
 MAX_SIDE = 1280

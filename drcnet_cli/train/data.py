@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from drcnet_cli.datasets.pairs import Pair, match_folders
-from drcnet_cli.datasets.training import TRAINING_SETS, find_dataset
+from drcnet_cli.datasets.training_sets import TRAINING_SETS, find_dataset
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import name_pictures, read_rgb8
 from drcnet_cli.tasks import TASKS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drcnet_cli.datasets.suite import GROUPS, TEST_SETS
+from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.evaluation import published as module
 from drcnet_cli.evaluation.published import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from score_helpers import evaluation, image
 
-from drcnet_cli.datasets.suite import GROUPS, TEST_SETS
+from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
 from drcnet_cli.evaluation import published
 from drcnet_cli.evaluation import tables as scores
 from drcnet_cli.evaluation.tables import BEGIN, END, write_marked

@@ -7,7 +7,7 @@ from matlab_files import write_dnd, write_mat5, write_mat73
 from PIL import Image
 from training_helpers import picture, write_picture
 
-from drcnet_cli.datasets.suite import (
+from drcnet_cli.datasets.evaluation_sets import (
     GROUPS,
     TEST_SETS,
     available,

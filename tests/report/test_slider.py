@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, features
 
-from drcnet_cli.report.viewer import (
+from drcnet_cli.report.slider import (
     ErrorMap,
     data_uri,
     error_colours,

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drcnet_cli.datasets import layouts
-from drcnet_cli.datasets.layouts import DataSet, Finder, FoundSet
+from drcnet_cli.datasets import search
 from drcnet_cli.datasets.pairs import Matching, Pair
+from drcnet_cli.datasets.search import DataSet, Finder, FoundSet
 from drcnet_cli.errors import UsageError
 
 # Folders that training sets are found in, whatever the set.
@@ -72,7 +72,7 @@ def _realblur_without_list(folder: Path) -> FoundSet | None:
 
 
 # Sets that are cut up come first, as who made the crops wants them used.
-_FOLDERS: tuple[Finder, ...] = (layouts.training_crops, layouts.paired_folders)
+_FOLDERS: tuple[Finder, ...] = (search.training_crops, search.paired_folders)
 
 TRAINING_SETS: dict[str, TrainingSet] = {
     dataset.name: dataset
@@ -94,7 +94,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get SIDD-Medium sRGB from the Smartphone Image Denoising Dataset's page (York "
             "University).",
             ("sidd", "sidd_medium_srgb"),
-            (*_FOLDERS, layouts.sidd_scenes),
+            (*_FOLDERS, search.sidd_scenes),
             re.compile(r"(?<=/)\d{4}(?=_[^/]*$)"),
         ),
         TrainingSet(
@@ -105,7 +105,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University).",
             ("gopro", "gopro_large"),
-            (*_FOLDERS, layouts.gopro_scenes("train")),
+            (*_FOLDERS, search.gopro_scenes("train")),
             re.compile(r"GOPR\d+_\d+_\d+"),
         ),
         TrainingSet(
@@ -115,7 +115,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             3758,
             "Get RealBlur-J or -R from the page of Rim et al., ECCV 2020 (POSTECH).",
             ("realblur", "realblur_j", "realblur-j", "realblur_r", "realblur-r"),
-            (*_FOLDERS, *map(layouts.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
+            (*_FOLDERS, *map(search.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
             re.compile(r"scene\d+"),
         ),
         TrainingSet(
@@ -126,7 +126,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get OTS (RESIDE-beta) from the page of Li et al., TIP 2019 (RESIDE), and put its "
             "folders clear and part1 to part4 into DIR/OTS.",
             ("ots", "ots_beta", "reside-ots", "reside_ots", "reside-outdoor"),
-            (layouts.hazy_folders,),
+            (search.hazy_folders,),
         ),
         TrainingSet(
             "reside-its",
@@ -136,7 +136,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get ITS (RESIDE-standard) from the page of Li et al., TIP 2019 (RESIDE), and put its "
             "folders hazy and clear into DIR/ITS.",
             ("its", "its_v2", "reside-its", "reside_its", "reside-indoor"),
-            (layouts.hazy_folders,),
+            (search.hazy_folders,),
         ),
     )
 }

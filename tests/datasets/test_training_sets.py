@@ -1,7 +1,7 @@
 import pytest
 from training_helpers import write_picture
 
-from drcnet_cli.datasets.training import TRAINING_SETS, find_dataset
+from drcnet_cli.datasets.training_sets import TRAINING_SETS, find_dataset
 from drcnet_cli.errors import UsageError
 from drcnet_cli.train.config import DATASET_TASKS
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from drcnet_cli.datasets import layouts, matlab
-from drcnet_cli.datasets.layouts import Array, Case, DataSet, Finder, FoundSet
+from drcnet_cli.datasets import matlab, search
 from drcnet_cli.datasets.pairs import Matching, Pair, match_folders
+from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import read_rgb8
@@ -199,7 +199,7 @@ def _rain(title: str, count: int, *finders: Finder) -> TestSet:
         "Get the test sets that MPRNet and Restormer link in their README (Deraining), and put "
         f"{title}'s pairs into DIR/{title}/input and DIR/{title}/target.",
         (title,),
-        (layouts.paired_folders, *finders),
+        (search.paired_folders, *finders),
         TASKS["derain"].protocol,
     )
 
@@ -213,7 +213,7 @@ def _noise(title: str, count: int, source: str, *folders: str) -> list[TestSet]:
             count,
             f"Get {source}, and put the {count} clean pictures into DIR/{title}.",
             (title, *folders),
-            (layouts.clean_pictures,),
+            (search.clean_pictures,),
             sigma=sigma,
         )
         for sigma in SIGMAS
@@ -230,7 +230,7 @@ def _realblur(letter: str) -> TestSet:
         "Get RealBlur from the page of Rim et al., ECCV 2020 (POSTECH), and unpack it into "
         f"DIR/RealBlur, with {listing} beside the folders of scenes.",
         (f"realblur-{letter}", f"realblur_{letter}", f"realblur{letter}"),
-        (layouts.realblur_list(listing), layouts.paired_folders),
+        (search.realblur_list(listing), search.paired_folders),
         Protocol(aligned=True),
     )
 
@@ -244,7 +244,7 @@ def _sots(part: str, *folders: str) -> TestSet:
         "Get SOTS from the page of Li et al., TIP 2019 (RESIDE-standard), and put its "
         f"{part} part's folders hazy and gt into DIR/SOTS/{part}.",
         (part, f"sots_{part}", f"sots-{part}", f"reside-{part}", *folders),
-        (layouts.hazy_folders,),
+        (search.hazy_folders,),
     )
 
 
@@ -254,8 +254,8 @@ TEST_SETS: dict[str, TestSet] = {
     test_set.name: test_set
     for test_set in (
         _rain("Test100", 98),
-        _rain("Rain100H", 100, layouts.rain100_original),
-        _rain("Rain100L", 100, layouts.rain100_original),
+        _rain("Rain100H", 100, search.rain100_original),
+        _rain("Rain100L", 100, search.rain100_original),
         _rain("Test2800", 2800),
         _rain("Test1200", 1200),
         TestSet(
@@ -266,7 +266,7 @@ TEST_SETS: dict[str, TestSet] = {
             f"Get ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat {_SIDD_PAGE}, and "
             "put both into DIR/SIDD.",
             ("sidd", "sidd_validation_srgb", "sidd_validation", "sidd_val"),
-            (matlab.sidd_validation, layouts.validation_crops),
+            (matlab.sidd_validation, search.validation_crops),
             _BLOCKS,
         ),
         TestSet(
@@ -314,7 +314,7 @@ TEST_SETS: dict[str, TestSet] = {
                 "polyu-real-world-noisy-images-dataset",
                 "polyu-real-world-noisy-images-dataset-master",
             ),
-            (layouts.paired_folders, layouts.polyu_original),
+            (search.paired_folders, search.polyu_original),
         ),
         TestSet(
             "gopro",
@@ -324,7 +324,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University), and unpack it into DIR/GOPRO_Large.",
             ("gopro", "gopro_large"),
-            (layouts.paired_folders, layouts.gopro_scenes("test")),
+            (search.paired_folders, search.gopro_scenes("test")),
             _BLUR,
         ),
         TestSet(
@@ -344,7 +344,7 @@ TEST_SETS: dict[str, TestSet] = {
             2025,
             "Get HIDE from joanshen0508/HA_deblur on GitHub, and unpack it into DIR/HIDE_dataset.",
             ("hide", "hide_dataset"),
-            (layouts.paired_folders, layouts.hide_original),
+            (search.paired_folders, search.hide_original),
             _BLUR,
         ),
         _realblur("J"),
@@ -359,7 +359,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get the Kodak Lossless True Color Image Suite (r0k.us), and put the 24 clean pictures "
             "into DIR/Kodak24.",
             ("kodak24", "kodak"),
-            (layouts.clean_pictures,),
+            (search.clean_pictures,),
             degradation="blur",
         ),
         _sots("indoor", "nyuhaze500"),
@@ -372,7 +372,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get O-HAZE from the page of Ancuti et al., CVPRW 2018 (NTIRE), and put its folders "
             "hazy and GT into DIR/O-HAZE.",
             ("o-haze", "o_haze", "ohaze", "# o-hazy ntire 2018"),
-            (layouts.hazy_folders,),
+            (search.hazy_folders,),
         ),
         TestSet(
             "nh-haze",
@@ -382,7 +382,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get NH-HAZE from the page of Ancuti et al., CVPRW 2020 (NTIRE), and put its pictures "
             "(01_hazy.png, 01_GT.png, ...) into DIR/NH-HAZE.",
             ("nh-haze", "nh_haze", "nhhaze"),
-            (layouts.nh_haze_original, layouts.hazy_folders),
+            (search.nh_haze_original, search.hazy_folders),
         ),
         *_noise("McMaster", 18, "McMaster from the page of Zhang et al., JEI 2011", "mcm"),
         *_noise("Urban100", 100, "Urban100 from the page of Huang et al., CVPR 2015"),
