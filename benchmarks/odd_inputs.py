@@ -4,8 +4,9 @@
 
 For each checkpoint (names, tasks or files; default: all bundled ones) a row of a Markdown table:
 how many tiles of so many odd pictures were left as they were, as the network made no picture of
-them; the largest change of a pixel of 125 flat colours; the largest difference between channels
-that a gray picture gets; how near the pictures of --clean, which need no restoring, come back.
+them; the largest change of a pixel of 125 flat colours by the network alone; the largest
+difference between channels that a gray picture gets; how near the pictures of --clean, which need
+no restoring, come back.
 
 Odd pictures are 64 to 96 pixels wide and high: those that training draws (`train/unusual.py`), made
 out of PHOTOS, and others that it never draws, as noise of pure colours, a lone line, or the same
@@ -126,6 +127,8 @@ def clean_psnr(restorer: Restorer, folder: Path) -> float:
 def open_checkpoint(name: str, limit: float | None) -> LoadedModel:
     """Load a checkpoint, its features limited otherwise than it says if `limit` is given."""
     model = load_model(name)
+    # Of no task, so that a flat surface shows what the network makes of it: restoring keeps it.
+    model = replace(model, info=replace(model.info, task=None))
     if limit is None:
         return model
     config = replace(model.info.config, feature_limit=limit or None)  # type: ignore[call-arg]
