@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.files.mistaken import GIT_LFS_POINTER
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,6 @@ _BY_START = (
 )  # fmt: skip
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
 _TIFF_RAW_MARKS = (b"CR\2\0", b"IIII", b"MMMM")  # at byte 8: Canon, Phase One
-_GIT_LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 
 
@@ -145,7 +145,7 @@ def _is_installed(module: str) -> bool:
 
 def explain_no_picture(data: bytes) -> tuple[str, str] | None:
     """Return what bytes that are no picture are instead, and what helps, if that can be told."""
-    if data.startswith(_GIT_LFS):
+    if data.startswith(GIT_LFS_POINTER):
         return "is a Git LFS pointer, not the picture itself.", "Type: git lfs pull"
     if _HTML.match(data[:4096]):
         return (

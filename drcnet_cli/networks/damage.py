@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from drcnet_cli.files.mistaken import GIT_LFS_POINTER, is_markup
+
 _AGAIN = "Download it again"
-_POINTER = b"version https://git-lfs.github.com/spec/"
-_MARKUP = (b"<!doctype", b"<html", b"<?xml")
 _LONGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 _ARCHIVE_END, _ARCHIVE_TAIL = b"PK\5\6", 65_557  # its longest comment included
 
@@ -18,12 +18,12 @@ def describe_damage(path: Path) -> tuple[str, str] | None:
             start = file.read(64)
             if not start:
                 return "is empty.", _AGAIN
-            if start.startswith(_POINTER):
+            if start.startswith(GIT_LFS_POINTER):
                 return (
                     "is a Git LFS pointer, not the file that it stands for.",
                     "In its repository: git lfs pull",
                 )
-            if start.lstrip().lower().startswith(_MARKUP):
+            if is_markup(start):
                 return "is a web page, not a checkpoint.", "Download the file itself"
             if start.startswith(b"PK\3\4"):
                 file.seek(-min(size, _ARCHIVE_TAIL), 2)

@@ -8,13 +8,12 @@ from pathlib import Path
 from drcnet_cli import settings
 from drcnet_cli.errors import HashMismatchError, WeightsError
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.files.mistaken import is_markup
 from drcnet_cli.weights.manifest import Checkpoint
 
 BUNDLED_DIR = Path(__file__).parent / "bundled"
 
 _CHUNK = 1 << 20
-# What a web page or an XML error starts with, once white space is skipped; tensors never do.
-_MARKUP = (b"<!doctype", b"<html", b"<?xml")
 
 
 @dataclass(frozen=True)
@@ -105,4 +104,4 @@ def cache_refused(error: OSError) -> WeightsError:
 
 def _looks_like_markup(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(64).lstrip().lower().startswith(_MARKUP)
+        return is_markup(file.read(64))
