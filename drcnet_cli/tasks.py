@@ -74,6 +74,16 @@ TASKS: dict[str, Task] = {
 }
 
 
+def tasks_of_kind(kind: str) -> tuple[str, ...]:
+    """Return the tasks that undo a kind of degradation, what came last first; none for unknown.
+
+    `rain+noise`, rain and then noise, is for denoise and then derain.
+    """
+    by_kind = {kind: task.name for task in TASKS.values() for kind in task.kinds}
+    tasks = (by_kind.get(part) for part in reversed(kind.split("+")))
+    return tuple(task for task in tasks if task is not None)
+
+
 def either(names: "list[str] | tuple[str, ...]") -> str:
     """Write names as a choice: `rain, noise or blur`."""
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -33,6 +33,8 @@ def restore(
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
     effort: options.EffortOption = "fast",
+    experts: options.ExpertOption = True,
+    explain: options.ExplainOption = False,
     format: options.FormatOption = None,
     quality: options.QualityOption = None,
     suffix: options.SuffixOption = "",
@@ -75,7 +77,7 @@ def restore(
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Restore photographs: remove rain, noise or motion blur.
+    """Restore photographs: remove rain, noise, motion blur or haze; auto: whatever there is.
 
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
@@ -87,7 +89,7 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts)
     if streams:
         plan = plan_stream(paths, format, suffix, overwrite, as_json)
     else:
@@ -106,7 +108,18 @@ def restore(
 
     tiling = options.parse_tiling(tile, overlap, batch)
     config = RestoreConfig(
-        checkpoint, task, device, dtype, backend, tiling, ensemble, hub_repo, offline, strength
+        checkpoint,
+        task,
+        device,
+        dtype,
+        backend,
+        tiling,
+        ensemble,
+        hub_repo,
+        offline,
+        strength,
+        experts,
+        explain,
     )
     run = _restore_stream if streams else _restore_plan
     run(config, replace(written, recipe=made.recipe(written)), output)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,6 +128,10 @@ class Restorer:
         what = "1 tile was" if self.tiles_left == 1 else f"{self.tiles_left} tiles were"
         return f"{what} left as in the input: the network makes no picture of it"
 
+    def damage(self) -> dict[str, Any] | None:
+        """Return what seemed to be wrong with the last picture, for JSON; None: nobody looked."""
+        return None
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:
@@ -139,7 +144,7 @@ class Restorer:
         """
         if pixels.shape[2] == 3 and is_gray(pixels):
             # Gray stays gray by construction, whatever tint a network would give it.
-            gray = self.restore(np.ascontiguousarray(pixels[..., :1]), on_progress)
+            gray = Restorer.restore(self, np.ascontiguousarray(pixels[..., :1]), on_progress)
             return np.repeat(gray, 3, axis=2)
         self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])

@@ -73,7 +73,7 @@ def open_data(config: TrainConfig) -> TrainingData:
 
 
 def _clean_data(config: TrainConfig) -> TrainingData:
-    training, held = hold_out(_photographs(config), config.holdout, lambda item: item[0])
+    training, held = hold_out(photographs(config.clean), config.holdout, lambda item: item[0])
     kind = config.degrade or TASKS[config.kind].degradation
     kinds, margin = degradations(kind, Path(config.streaks) if config.streaks else None)
     cache = PictureCache([path for _, path in training], config.cache_mb)
@@ -114,10 +114,10 @@ def _clean_data(config: TrainConfig) -> TrainingData:
     return TrainingData(source, pairs, summary, notes, cache.left_out)
 
 
-def _photographs(config: TrainConfig) -> list[tuple[str, Path]]:
-    """List the clean photographs by name; raise UsageError for a folder without any."""
+def photographs(folders: Sequence[str | Path]) -> list[tuple[str, Path]]:
+    """List the clean photographs below folders by name; raise UsageError for one without any."""
     named: list[tuple[str, Path]] = []
-    for folder in map(Path, config.clean):
+    for folder in map(Path, folders):
         if not (found := name_pictures(folder)):
             raise UsageError(f"There are no pictures in {folder}.", "Give --clean DIR")
         named += found.items()
