@@ -58,18 +58,24 @@ TASKS: dict[str, Task] = {
             "derain",
             "rain",
             ("rain", "rain-light", "rain-heavy"),
-            ("rain13k",),
+            ("rain13k", "rain100l"),
             Protocol("y", "y", "replicate"),
         ),
         Task(
             "denoise",
             "noise",
             ("noise", "gaussian", "gaussian-15", "gaussian-25", "gaussian-50", "camera"),
-            ("sidd",),
+            ("sidd", "bsd400", "wed"),
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
-        Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",), keeps_flat=False),
+        Task(
+            ANY_DAMAGE,
+            "noise, rain or haze, whichever there is",
+            ("airnet5",),
+            ("airnet5",),
+            keeps_flat=False,
+        ),
     )
 }
 

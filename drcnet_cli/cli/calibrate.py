@@ -51,7 +51,8 @@ def calibrate(
         raise UsageError(f"{destination} exists already.", "Use --overwrite to replace it")
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.networks.checkpoint import load_checkpoint, save_checkpoint
-    from drcnet_cli.train.data import hold_out, photographs
+    from drcnet_cli.train.data import photographs
+    from drcnet_cli.train.holdout import hold_out
     from drcnet_cli.train.kinds import DEFAULT_KINDS, measure_kinds, teach_kinds
 
     network, info = load_checkpoint(source)
