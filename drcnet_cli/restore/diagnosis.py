@@ -84,7 +84,8 @@ def cut_patches(pixels: np.ndarray) -> np.ndarray:
     height, width = (min(PATCH, length) for length in pixels.shape[:2])
     tops, lefts = (_spread(length) for length in pixels.shape[:2])
     cuts = [pixels[top : top + height, left : left + width] for top in tops for left in lefts]
-    return np.stack([to_unit(cut) for cut in cuts])
+    # A test set's noise is not clipped; that of pictures, which the encoder has learned, is.
+    return np.stack([to_unit(cut).clip(0, 1) for cut in cuts])
 
 
 def _spread(length: int) -> list[int]:

@@ -41,6 +41,11 @@ class LookingRestorer(Restorer):
         self._explain = explain
         self._asked: list[Restorer] = []  # for the last picture
 
+    def describe_tiles(self) -> str:
+        """Say how images are cut, and that other checkpoints restore what they are made for."""
+        by = ", or the checkpoint for what is wrong" if self._open is not None else ""
+        return f"{super().describe_tiles()}{by}"
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:
