@@ -69,6 +69,13 @@ TASKS: dict[str, Task] = {
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
+        Task(
+            "raindrop",
+            "drops on the lens",
+            ("raindrop", "raindrop-light", "raindrop-heavy"),
+        ),
+        # An even wall may lie in the shadow as a whole.
+        Task("deshadow", "shadows", ("shadow", "shadow-hard", "shadow-soft"), keeps_flat=False),
         Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",), keeps_flat=False),
     )
 }

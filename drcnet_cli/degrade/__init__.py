@@ -1,4 +1,4 @@
-"""Synthetic rain, noise and blur: pure functions of an image, parameters and a random generator.
+"""Synthetic damage: pure functions of an image, parameters and a random generator.
 
 `degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds. The same
 generator state gives the same bits. For ranges of your own, call the functions of `noise`,
@@ -10,13 +10,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from drcnet_cli.degrade import blur
+from drcnet_cli.degrade import blur, drops, shadow
 from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
+from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
 from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
+from drcnet_cli.degrade.shadow import add_shadow
 
 __all__ = ["DEGRADATIONS", "MARGINS", "MIXES", "Degradation", "Degraded", "Streaks", "degrade"]
 
@@ -56,6 +58,12 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+    "raindrop": lambda image, rng, streaks=(): add_drops(image, rng),
+    "raindrop-light": lambda image, rng, streaks=(): add_drops(image, rng, drops.LIGHT),
+    "raindrop-heavy": lambda image, rng, streaks=(): add_drops(image, rng, drops.HEAVY),
+    "shadow": lambda image, rng, streaks=(): add_shadow(image, rng),
+    "shadow-hard": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.HARD),
+    "shadow-soft": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.SOFT),
     "airnet5": _one_of("airnet5"),
 }
 
