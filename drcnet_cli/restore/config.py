@@ -11,7 +11,7 @@ from drcnet_cli.device import choose_device, choose_devices, choose_dtype
 from drcnet_cli.engines import TORCH, check_backend, make_engine
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
-from drcnet_cli.restore.restorer import Restorer, check_strength
+from drcnet_cli.restore.restorer import Restorer, check_finds_damage, check_strength
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.weights.fetch import resolve
 
@@ -22,8 +22,9 @@ class RestoreConfig:
 
     `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
-    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. The others
-    are the options of `drcnet restore` of these names.
+    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. `masks`:
+    whether it must tell where damage is. The others are the options of `drcnet restore` of these
+    names.
     """
 
     checkpoint: str | Path = ""
@@ -36,6 +37,7 @@ class RestoreConfig:
     hub_repo: str | None = None
     offline: bool = False
     strength: float = 1.0
+    masks: bool = False
 
     def devices(self) -> list[str]:
         """List what `device` names: several for `cuda:all` and `cuda:0,cuda:2`.
@@ -106,6 +108,8 @@ def open_model(config: RestoreConfig) -> LoadedModel:
     found = resolve(config.checkpoint, hub_repo=config.hub_repo, offline=config.offline)
     network, info = load_checkpoint(found.path)
     info.check_task(config.task)
+    if config.masks:
+        check_finds_damage(info)
     return LoadedModel(network.to(place), info, place, dtype, config.backend)
 
 

@@ -23,5 +23,6 @@ SPAIR_ARCHITECTURE = Architecture(
     title="SPAIR",
     config_type=SPAIRConfig,
     load_type=_load_type,
+    finds_damage=True,
     begin_training=lambda network: network.begin_at_input(),
 )
