@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drcnet_cli.networks.spair.sparse import pays
+from drcnet_cli.networks.spair.sparse import ATTENTION_BELOW, pays
 
-# Scores that exist at once, as numbers; those of one row always do.
-_SCORES = 1 << 22
+# Scores that exist at once, as numbers, by the device's type; those of one row always do. On a CPU
+# they stay in the processor's cache.
+_SCORES = {"cpu": 1 << 17}
+_MOST_SCORES = 1 << 24  # on other devices
 
 
 class SNL(nn.Module):
@@ -32,7 +34,7 @@ class SNL(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Turn N x C x H x W into the same; where the mask (N x 1 x H x W) is 0 it stays."""
-        sparse = pays(mask)
+        sparse = pays(mask, ATTENTION_BELOW)
         x = x + gather(x, mask, self.fuse1(x), sparse=sparse)
         x = torch.lerp(x, self.between(x).to(x.dtype), mask.to(x.dtype))
         return x + gather(x, mask, self.fuse2(x), sparse=sparse)
@@ -58,12 +60,16 @@ def gather(x: Tensor, mask: Tensor, fusion: Tensor, *, sparse: bool) -> Tensor:
     return found.permute(0, 3, 1, 2).to(x.dtype)
 
 
+def _at_once(x: Tensor) -> int:
+    return _SCORES.get(x.device.type, _MOST_SCORES)
+
+
 def _ask_all(x: Tensor, degraded: Tensor, ways: Tensor) -> Tensor:
     """Let every pixel of each row ask: N x H x W x C; ways N x H x W x 2."""
     shape, width = x.shape, x.shape[2]
     lines, ways, clean = x.flatten(0, 1), ways.flatten(0, 1), ~degraded.flatten(0, 1)
     place = torch.arange(width, device=x.device)
-    step = max(1, _SCORES // width**2)
+    step = max(1, _at_once(x) // width**2)
     parts = [
         _attend(lines[n : n + step], place.expand(1, -1), ways[n : n + step],
                 lines[n : n + step], clean[n : n + step])
@@ -83,7 +89,7 @@ def _ask_degraded(x: Tensor, degraded: Tensor, ways: Tensor) -> Tensor:
     while len(rows):
         # From the fullest row down, as many as may have their scores at once.
         most = int(counts[rows[-1]])
-        some = rows[-max(1, _SCORES // (most * width)) :]
+        some = rows[-max(1, _at_once(x) // (most * width)) :]
         some = some[counts[some] * 2 >= most]  # the others take less padding by themselves
         rows = rows[: len(rows) - len(some)]
         place = (
@@ -103,13 +109,17 @@ def _attend(asking: Tensor, place: Tensor, ways: Tensor, line: Tensor, clean: Te
     weights of what lies ahead and behind; `line`: the rows, R x W x C; `clean`: R x W.
     """
     scores = asking @ line.transpose(1, 2)  # eq. 3, R x Q x W
-    ahead = torch.arange(line.shape[1], device=line.device) > place[..., None]
-    weights = torch.zeros_like(scores)
+    lowest = torch.finfo(scores.dtype).min
+    scores = scores.masked_fill(~clean[:, None], lowest)
     # What stands at the asking pixel's own place is degraded, and neither ahead nor behind.
-    for side, way in ((ahead, ways[..., :1]), (~ahead, ways[..., 1:])):
-        counts = side & clean[:, None]
-        share = scores.masked_fill(~counts, torch.finfo(scores.dtype).min).softmax(2)
-        weights = weights + share * counts * way
+    ahead = torch.arange(line.shape[1], device=line.device) > place[..., None]
+    until = clean.cumsum(1)
+    passed = until.gather(1, place.expand(len(line), -1))
+    # Where there is no clean pixel the softmax is of nothing, and has no weight.
+    forth, back = ways.unbind(2)
+    forth, back = forth * (until[:, -1:] > passed), back * (passed > 0)
+    weights = scores.masked_fill(~ahead, lowest).softmax(2) * forth[..., None]
+    weights = weights + scores.masked_fill(ahead, lowest).softmax(2) * back[..., None]
     return weights @ line  # eq. 4 and 5 in one: sums of the same features
 
 

@@ -195,7 +195,7 @@ def test_attention_in_parts_is_that_of_all_rows(monkeypatch: pytest.MonkeyPatch)
     fusion = random_features(4, 12, 15)
     whole = [gather(x, mask, fusion, sparse=sparse) for sparse in (False, True)]
 
-    monkeypatch.setattr("drcnet_cli.networks.spair.attention._SCORES", 30)
+    monkeypatch.setattr("drcnet_cli.networks.spair.attention._SCORES", {"cpu": 30})
 
     for sparse, expected in zip((False, True), whole, strict=True):
         torch.testing.assert_close(gather(x, mask, fusion, sparse=sparse), expected)

@@ -69,7 +69,8 @@ def test_sparse_and_dense_inference_agree(monkeypatch: pytest.MonkeyPatch) -> No
     x, mask = torch.rand(2, 3, 48, 40), (torch.rand(2, 1, 48, 40) < 0.01).float()
     results = []
     for limit in (0.0, 2.0):
-        monkeypatch.setattr("drcnet_cli.networks.spair.sparse.SPARSE_BELOW", {"cpu": limit})
+        for name in ("sparse.SPARSE_BELOW", "attention.ATTENTION_BELOW"):
+            monkeypatch.setattr(f"drcnet_cli.networks.spair.{name}", {"cpu": limit})
         with torch.no_grad():
             results.append(network(x, mask))
 
