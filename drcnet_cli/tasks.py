@@ -61,14 +61,14 @@ TASKS: dict[str, Task] = {
             "derain",
             "rain",
             ("rain", "rain-light", "rain-heavy"),
-            ("rain13k",),
+            ("rain13k", "rain100l"),
             Protocol("y", "y", "replicate"),
         ),
         Task(
             "denoise",
             "noise",
             ("noise", "gaussian", "gaussian-15", "gaussian-25", "gaussian-50", "camera"),
-            ("sidd",),
+            ("sidd", "bsd400", "wed"),
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
@@ -88,9 +88,25 @@ TASKS: dict[str, Task] = {
             Protocol(lab=True),
             keeps_flat=False,
         ),
-        Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",), keeps_flat=False),
+        Task(
+            ANY_DAMAGE,
+            "noise, rain or haze, whichever there is",
+            ("airnet5",),
+            ("airnet5",),
+            keeps_flat=False,
+        ),
     )
 }
+
+
+def tasks_of_kind(kind: str) -> tuple[str, ...]:
+    """Return the tasks that undo a kind of degradation, what came last first; none for unknown.
+
+    `rain+noise`, rain and then noise, is for denoise and then derain.
+    """
+    by_kind = {kind: task.name for task in TASKS.values() for kind in task.kinds}
+    tasks = (by_kind.get(part) for part in reversed(kind.split("+")))
+    return tuple(task for task in tasks if task is not None)
 
 
 def either(names: "list[str] | tuple[str, ...]") -> str:

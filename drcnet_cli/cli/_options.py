@@ -151,6 +151,18 @@ StrengthOption = Annotated[
 ]
 
 
+ExpertOption = Annotated[
+    bool,
+    typer.Option(
+        "--auto-expert/--auto-one",
+        help="For auto: the checkpoint made for what is wrong restores, or one for all.",
+    ),
+]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="For auto: say what seems to be wrong with each picture.")
+]
+
+
 def _use_threads(count: int | None) -> int | None:
     if count is not None:
         settings.use_threads(count)

@@ -34,6 +34,7 @@ class Made:
     overlap: int | None
     ensemble: bool
     strength: float
+    experts: bool = True
     mask: Path | None = None
 
     def recipe(self, written: "WriteOptions") -> str:
@@ -58,6 +59,8 @@ class Made:
             strip_metadata=written.strip_metadata,
             float_range=written.float_range,
             background=written.background,
+            # Outputs made before there was a choice are as those of the default.
+            **({} if self.experts else {"experts": False}),
         )
 
 

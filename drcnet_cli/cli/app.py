@@ -11,6 +11,7 @@ from drcnet_cli import settings
 from drcnet_cli.cli import _output as output
 from drcnet_cli.cli import (
     benchmark,
+    calibrate,
     compare,
     convert,
     data,
@@ -40,6 +41,7 @@ app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.command("eval")(eval.eval)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("degrade")(degrade.degrade)
 app.add_typer(data.app, name="data")

@@ -93,13 +93,14 @@ def degrade(
 
 def choose_kind(task: str | None, kind: str | None) -> str:
     """Return the kind of degradation that --task and --kind mean; raises UsageError."""
-    from drcnet_cli.degrade import DEGRADATIONS
+    from drcnet_cli.degrade import DEGRADATIONS, is_kind
 
     tasks = TASKS | {task.degradation: task for task in TASKS.values()}
     if task is not None and task not in tasks:
         raise UsageError(f"Unknown task {task!r}.", f"Use --task {either(_MIXES)}")
     allowed = tasks[task].kinds if task else tuple(DEGRADATIONS)
-    if kind is not None and kind not in allowed:
+    several = task is None and kind is not None and is_kind(kind)  # rain+noise
+    if kind is not None and kind not in allowed and not several:
         raise UsageError(f"Unknown kind {kind!r}.", f"Use --kind {', '.join(allowed)}")
     if task is None and kind is None:
         raise UsageError("Nothing says what to add.", f"Add --task {either(_MIXES)}")

@@ -20,6 +20,8 @@ from drcnet_cli.cli._eval_output import (
 from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
 from drcnet_cli.cli._output import note, notifier
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError, UsageError
+from drcnet_cli.tasks import ANY_DAMAGE
+from drcnet_cli.weights.manifest import load_manifest
 
 if TYPE_CHECKING:
     from drcnet_cli.evaluation.session import Evaluator, Measurement
@@ -54,6 +56,7 @@ def eval(  # noqa: A001 - the command's name
     task: options.TaskOption = None,
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
+    experts: options.ExpertOption = True,
     protocol: Annotated[
         str,
         typer.Option(
@@ -122,6 +125,7 @@ def eval(  # noqa: A001 - the command's name
         ensemble=ensemble,
         hub_repo=hub_repo,
         offline=offline,
+        experts=experts,
     )
     quiet = quiet or not processes.main
     evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
@@ -219,6 +223,9 @@ class Request:
         from drcnet_cli.datasets.evaluation_sets import sets_named
         from drcnet_cli.evaluation import session
 
+        any_task = self.task in (None, ANY_DAMAGE)
+        if self.task == ANY_DAMAGE and checkpoint is None:
+            checkpoint = load_manifest().default_for(ANY_DAMAGE).name
         if self.lq is not None and self.gt is not None:
             if checkpoint is None:
                 choose_checkpoint(self.task, None, None)
@@ -232,7 +239,7 @@ class Request:
             root = self.data_root or Path()
             plans = [session.plan_set(item, root, checkpoint, seed) for item in found]
         # A checkpoint of another task is refused later; data sets of another task are left out.
-        plans = [plan for plan in plans if self.task in (None, plan.test_set.task)]
+        plans = [plan for plan in plans if any_task or plan.test_set.task == self.task]
         if not plans:
             raise UsageError(f"None of these data sets is for {self.task}.", "Leave out --task")
         return [replace(plan, suite=plan.suite.first(limit)) for plan in plans]

@@ -33,6 +33,8 @@ def restore(
     model: options.ModelOption = None,
     weights: options.WeightsOption = None,
     effort: options.EffortOption = "fast",
+    experts: options.ExpertOption = True,
+    explain: options.ExplainOption = False,
     format: options.FormatOption = None,
     quality: options.QualityOption = None,
     suffix: options.SuffixOption = "",
@@ -88,7 +90,7 @@ def restore(
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Restore photographs: remove rain, noise or motion blur.
+    """Restore photographs: remove rain, noise, motion blur or haze; auto: whatever there is.
 
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
@@ -100,7 +102,7 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength, mask)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask)
     masks = Masks(mask, mask_out, mask_format)
     if streams:
         masks.refuse_stream()
@@ -132,6 +134,8 @@ def restore(
         hub_repo,
         offline,
         strength,
+        experts,
+        explain,
         masks.wanted,
     )
     run = _restore_stream if streams else _restore_plan

@@ -13,6 +13,8 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
   8-bit values, neither rounded nor clipped; `index` counts the sorted pictures from 0.
 * Kodak24, blurred: the picture that `drcnet degrade --task blur` makes with the same seed. Ours, so
   that nothing is published for it.
+* Levin: four gray pictures by eight shakes of a real camera, whose targets lie a little beside the
+  results: aligned as RealBlur's. Publications compare by error ratios, which need the kernels.
 * SOTS, O-HAZE and NH-HAZE: RGB of 8-bit results. AirNet's tables have SOTS' outdoor part.
 * Raindrops: luma over the full range, rounded, and SSIM with a 7 x 7 window of equal weights, as in
   `metrics.py` of the data set's own code (rui1996/DeRaindrop). Shadows: Lab (see `Protocol`).
@@ -367,6 +369,26 @@ TEST_SETS: dict[str, TestSet] = {
             "DIR/GoPro_sample/target.",
             ("gopro_sample", "gopro-sample"),
             protocol=_BLUR,
+        ),
+        TestSet(
+            "gopro-pairs",
+            "GoPro pairs",
+            "deblur",
+            None,
+            "Put pairs that were published as samples of GoPro into DIR/GoPro_pairs/input and "
+            "DIR/GoPro_pairs/target.",
+            ("gopro_pairs", "gopro-pairs"),
+            protocol=_BLUR,
+        ),
+        TestSet(
+            "levin",
+            "Levin",
+            "deblur",
+            32,
+            "Get the 32 pictures of Levin et al., CVPR 2009, as PNG into DIR/Levin/input and "
+            "DIR/Levin/target.",
+            ("levin", "levin09"),
+            protocol=Protocol(aligned=True),
         ),
         TestSet(
             "hide",

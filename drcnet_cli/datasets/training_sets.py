@@ -1,6 +1,7 @@
 """The published training sets, found in the folder layouts that are in the wild."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +20,27 @@ class TrainingSet(DataSet):
     """A published set of pairs to train on.
 
     `scene`: finds in a picture's path what its neighbours in time or its other exposures share.
+    `clean`: it has clean pictures alone, each its own partner, to be degraded while training goes
+    on. `named`: it is found in folders of its names alone, as others would look the same.
     """
 
     scene: re.Pattern[str] = re.compile(r"(?!)")
+    clean: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class MixedSet:
+    """Several training sets under one name: of which one each kind of degradation is made.
+
+    `where`: how their folders lie below one.
+    """
+
+    name: str
+    title: str
+    task: str
+    parts: Mapping[str, tuple[str, ...]]
+    where: str
 
 
 @dataclass(frozen=True)
@@ -38,18 +57,20 @@ def find_dataset(name: str, root: Path) -> tuple[TrainingSet, FoundPairs, list[s
     Raises UsageError, with where to get it, if it is not there.
     """
     dataset = TRAINING_SETS[name]
-    for found, _ in dataset.find(root, _CONTAINERS):
+    for found, named in dataset.find(root, _CONTAINERS):
+        if dataset.named and not named:
+            continue
         matching = found.read()
         # Of RealBlur's two lists, the pictures of only one may be here.
         if isinstance(matching, Matching) and matching.pairs:
             break
     else:
         raise dataset.absent(root)
-    count = len(matching.pairs)
-    notes = [f"{dataset.title}: {count} pairs in {found.layout}", *matching.notes()]
+    count, what = len(matching.pairs), "pictures" if dataset.clean else "pairs"
+    notes = [f"{dataset.title}: {count} {what} in {found.layout}", *matching.notes()]
     if found.whole and count != dataset.count:
         notes.append(
-            f"{dataset.title} has {dataset.count} training pairs as published; here are {count}: "
+            f"{dataset.title} has {dataset.count} training {what} as published; here are {count}: "
             "results will not compare with the published ones."
         )
     pairs = tuple(_with_scene(dataset, pair) for pair in matching.pairs)
@@ -85,6 +106,40 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get the training set that MPRNet and Restormer link in their README (Deraining).",
             ("rain13k",),
             _FOLDERS,
+        ),
+        TrainingSet(
+            "rain100l",
+            "Rain100L (training)",
+            "derain",
+            200,
+            "Get RainTrainL from the page of Yang et al., CVPR 2017 (JORDER), and put its pictures "
+            "into DIR/RainTrainL.",
+            ("raintrainl", "rain_train_l", "rain100l_train", "derain"),
+            (search.rain100_original, *_FOLDERS),
+            named=True,
+        ),
+        TrainingSet(
+            "bsd400",
+            "BSD400",
+            "denoise",
+            400,
+            "Get the 400 pictures of BSDS500 that DnCNN trains on into DIR/BSD400.",
+            ("bsd400",),
+            (search.clean_pictures,),
+            clean=True,
+            named=True,
+        ),
+        TrainingSet(
+            "wed",
+            "WED",
+            "denoise",
+            4744,
+            "Get the Waterloo Exploration Database's pristine images (Ma et al., TIP 2017) into "
+            "DIR/WED.",
+            ("wed", "pristine_images", "exploration_database_and_code"),
+            (search.clean_pictures,),
+            clean=True,
+            named=True,
         ),
         TrainingSet(
             "sidd",
@@ -178,5 +233,22 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             ("its", "its_v2", "reside-its", "reside_its", "reside-indoor"),
             (search.hazy_folders,),
         ),
+    )
+}
+
+_NOISE_OF = ("bsd400", "wed")
+MIXED_SETS: dict[str, MixedSet] = {
+    "airnet5": MixedSet(
+        "airnet5",
+        "AirNet's five",
+        "auto",
+        {
+            "gaussian-15": _NOISE_OF,
+            "gaussian-25": _NOISE_OF,
+            "gaussian-50": _NOISE_OF,
+            "rain": ("rain100l",),
+            "haze": ("reside-ots",),
+        },
+        "Put BSD400, WED, RainTrainL and OTS into DIR (AirNet, section 4.1).",
     )
 }

@@ -1,8 +1,9 @@
 """Synthetic damage: pure functions of an image, parameters and a random generator.
 
-`degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds. The same
-generator state gives the same bits. For ranges of your own, call the functions of `noise`,
-`camera`, `rain` and `blur` with their parameter dataclasses.
+`degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds, and
+`rain+noise` is rain and then noise. The same generator state gives the same bits. For ranges of
+your own, call the functions of `noise`, `camera`, `rain`, `blur` and `haze` with their parameter
+dataclasses.
 """
 
 from collections.abc import Callable
@@ -17,10 +18,20 @@ from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
 from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
+from drcnet_cli.degrade.nothing import leave_sound
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 from drcnet_cli.degrade.shadow import add_shadow
 
-__all__ = ["DEGRADATIONS", "MARGINS", "MIXES", "Degradation", "Degraded", "Streaks", "degrade"]
+__all__ = [
+    "DEGRADATIONS",
+    "MIXES",
+    "Degradation",
+    "Degraded",
+    "Streaks",
+    "degrade",
+    "is_kind",
+    "margin_of",
+]
 
 
 # One kind degrades an image with random numbers; only rain makes use of rendered layers.
@@ -65,17 +76,44 @@ DEGRADATIONS: dict[str, Degradation] = {
     "shadow-hard": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.HARD),
     "shadow-soft": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.SOFT),
     "airnet5": _one_of("airnet5"),
+    "nothing": lambda image, rng, streaks=(): leave_sound(image, rng),
 }
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a
 # blur, and of a demosaicing or a JPEG block. To be cut off; kinds that are not here have none.
-MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
+MARGINS = {
+    "blur": 32,
+    "blur-light": 16,
+    "blur-heavy": 32,
+    "noise": 8,
+    "camera": 8,
+    "nothing": 8,
+}
+
+
+def is_kind(kind: str) -> bool:
+    """Tell whether a text names a kind, or several that follow each other: `rain+noise`."""
+    return all(part in DEGRADATIONS for part in kind.split("+"))
+
+
+def margin_of(kind: str) -> int:
+    """Return the pixels at a crop's border that this kind degrades otherwise than inside."""
+    return sum(MARGINS.get(part, 0) for part in kind.split("+"))
 
 
 def degrade(image: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()) -> Degraded:
     """Degrade an image, float32 RGB 3 x H x W in [0, 1], in one of the ways of `DEGRADATIONS`.
 
-    Both results have its shape; `degraded` holds whole 255ths except for Gaussian noise. `streaks`:
-    rendered rain layers (uint8, H x W) that rain draws a part of its layers from.
+    `kind` may name several, as `haze+camera`: each degrades what the one before it made. Both
+    results have the image's shape; `degraded` holds whole 255ths except for Gaussian noise. A mask
+    is that of all kinds that have one.
+    `streaks`: rendered rain layers (uint8, H x W) that rain draws a part of its layers from.
     """
-    return DEGRADATIONS[kind](image, rng, streaks)
+    first, *others = kind.split("+")
+    pair = DEGRADATIONS[first](image, rng, streaks)
+    for other in others:
+        degraded = np.clip(pair.degraded, 0, 1)
+        more = DEGRADATIONS[other](degraded, rng, streaks)
+        masks = [mask for mask in (pair.mask, more.mask) if mask is not None]
+        pair = Degraded(more.degraded, pair.clean, np.maximum.reduce(masks) if masks else None)
+    return pair

@@ -96,6 +96,10 @@ class Architecture:
     * `write_onnx(writer, network, source, result)` adds its nodes from value `source` to `result`;
     * `decision_margins(network)` collects, while its block runs, how near the network came to
       deciding otherwise: there another program's rounding may change a result;
+    * `summarise(network, pictures)` turns N x 3 x H x W into the N x C numbers by which the network
+      tells what is wrong with each (see `prototypes`);
+    * `summary_modules(network)` lists the parts that serve `summarise` alone: whatever becomes of
+      them, the network restores as before;
     * `recognise(state)` tells whether a state dict is of released code of this network;
     * `convert(state, **options)` makes configuration and state dict of released code's state dict;
       options are what that does not hold. Raises CheckpointFormatError for another network's.
@@ -111,6 +115,8 @@ class Architecture:
     fast_cpu: "Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]] | None" = None
     write_onnx: "Callable[[GraphWriter, Any, str, str], None] | None" = None
     decision_margins: "Callable[[Any], AbstractContextManager[list[float]]] | None" = None
+    summarise: "Callable[[Any, Tensor], Tensor] | None" = None
+    summary_modules: "Callable[[Any], list[nn.Module]] | None" = None
     recognise: "Callable[[Mapping[str, Tensor]], bool] | None" = None
     convert: "Callable[..., tuple[NetworkConfig, dict[str, Tensor]]] | None" = None
 

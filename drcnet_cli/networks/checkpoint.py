@@ -5,7 +5,8 @@ The safetensors metadata has one key, `drcnet`, with this JSON object:
     {"format": 1, "arch": "drcnet", "name": "drcnet-s-denoise", "task": "denoise",
      "config": {...DRCNetConfig...}, "training_patch": 64, "provenance": {...anything...}}
 
-`arch` is a name of `NETWORKS`; without one it is DRCNet's.
+`arch` is a name of `NETWORKS`; without one it is DRCNet's. `prototypes` may follow, of a network
+that tells what is wrong with a picture.
 """
 
 import json
@@ -23,6 +24,7 @@ from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.damage import describe_damage
+from drcnet_cli.networks.prototypes import Prototypes
 from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.text import shorten
 
@@ -38,6 +40,7 @@ class CheckpointInfo:
 
     `training_patch`: side in pixels of the last patches it was trained on, which the default tile
     follows; None if unknown. `provenance`: source, data, steps, licence, scores: free-form JSON.
+    `prototypes`: the kinds of damage in the latent space of the network's encoder.
     """
 
     config: NetworkConfig
@@ -46,6 +49,7 @@ class CheckpointInfo:
     training_patch: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     arch: str = DEFAULT_NETWORK
+    prototypes: Prototypes | None = None
 
     def __post_init__(self) -> None:
         """Refuse, before it is written too, a training patch that no tile could follow."""
@@ -70,18 +74,18 @@ class CheckpointInfo:
 
     def to_json(self) -> str:
         """Return the metadata's JSON text."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "arch": self.arch,
-                "name": self.name,
-                "task": self.task,
-                "config": self.config.to_dict(),
-                "training_patch": self.training_patch,
-                "provenance": dict(self.provenance),
-            },
-            sort_keys=True,
-        )
+        values = {
+            "format": FORMAT,
+            "arch": self.arch,
+            "name": self.name,
+            "task": self.task,
+            "config": self.config.to_dict(),
+            "training_patch": self.training_patch,
+            "provenance": dict(self.provenance),
+        }
+        if self.prototypes is not None:
+            values["prototypes"] = self.prototypes.to_dict()
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "CheckpointInfo":
@@ -101,6 +105,7 @@ class CheckpointInfo:
                 "It may come from a newer version: pip install --upgrade drcnet",
             )
         provenance, task = values.get("provenance"), values.get("task")
+        prototypes = values.get("prototypes")
         return cls(
             config=NETWORKS[arch].config_type.from_dict(values["config"]),
             name=_line(values.get("name")),
@@ -108,6 +113,7 @@ class CheckpointInfo:
             training_patch=values.get("training_patch"),
             provenance=provenance if isinstance(provenance, dict) else {},
             arch=arch,
+            prototypes=Prototypes.from_dict(prototypes) if isinstance(prototypes, dict) else None,
         )
 
 

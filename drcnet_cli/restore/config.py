@@ -1,7 +1,8 @@
 """What decides a restoration: asked for once, handed down, and sent to other processes as it is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +12,11 @@ from drcnet_cli.device import choose_device, choose_devices, choose_dtype
 from drcnet_cli.engines import TORCH, check_backend, make_engine
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.restore.diagnosis import cannot_tell
+from drcnet_cli.restore.experts import Experts, LookingRestorer
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage, check_strength
 from drcnet_cli.restore.tiling import TileOptions
+from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.weights.fetch import resolve
 
 
@@ -22,9 +26,10 @@ class RestoreConfig:
 
     `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
-    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. `masks`:
-    whether it must tell where damage is. The others are the options of `drcnet restore` of these
-    names.
+    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. `experts`:
+    where the checkpoint tells what is wrong with a picture, the one made for that restores it;
+    `explain`: it says so. `masks`: it must tell where damage is. The others are the options of
+    `drcnet restore` of these names.
     """
 
     checkpoint: str | Path = ""
@@ -37,6 +42,8 @@ class RestoreConfig:
     hub_repo: str | None = None
     offline: bool = False
     strength: float = 1.0
+    experts: bool = True
+    explain: bool = False
     masks: bool = False
 
     def devices(self) -> list[str]:
@@ -58,7 +65,8 @@ class LoadedModel:
     """A network in eval mode on its device, with its checkpoint's description.
 
     The weights are float32; `dtype` is the type to compute in, and `auto` is settled by the first
-    tile. `backend` is what computes.
+    tile. `backend` is what computes. `experts` opens the restorer of a task's own checkpoint, for
+    a network that tells which one a picture needs.
     """
 
     network: nn.Module
@@ -66,6 +74,7 @@ class LoadedModel:
     device: torch.device
     dtype: str = "auto"
     backend: str = TORCH
+    experts: Experts | None = None
 
     def restorer(
         self,
@@ -73,14 +82,22 @@ class LoadedModel:
         ensemble: bool = False,
         notify: Callable[[str], None] = lambda _: None,
         strength: float = 1.0,
+        explain: bool = False,
     ) -> Restorer:
         """Make a restorer; `notify` gets each change of plan, once.
 
-        Raises UsageError for a tiling or a strength that cannot be used.
+        One whose checkpoint tells what is wrong with a picture looks first (`LookingRestorer`), and
+        with `explain` says what it saw. Raises UsageError for a tiling or a strength that cannot be
+        used, and for a network that is to explain and cannot.
         """
         other = self.backend != TORCH
         engine = make_engine(self.backend, self.network, self.info) if other else None
-        return Restorer(
+        looks = self.info.prototypes is not None
+        if explain and not looks:
+            raise cannot_tell(self.info)
+        looking = partial(LookingRestorer, experts=self.experts, explain=explain)
+        kind = looking if looks else Restorer
+        return kind(
             self.network,
             self.info,
             device=self.device,
@@ -110,7 +127,17 @@ def open_model(config: RestoreConfig) -> LoadedModel:
     info.check_task(config.task)
     if config.masks:
         check_finds_damage(info)
-    return LoadedModel(network.to(place), info, place, dtype, config.backend)
+    if config.task == ANY_DAMAGE and info.architecture.summarise is None:
+        raise UsageError(
+            f"{info.name or found.path} is a {info.architecture.title}, made for one task.",
+            f"Name that instead of --task {ANY_DAMAGE}",
+        )
+
+    def expert(task: str) -> Restorer:
+        return open_restorer(replace(config, checkpoint=task, task=task, explain=False))
+
+    experts = expert if config.experts else None
+    return LoadedModel(network.to(place), info, place, dtype, config.backend, experts)
 
 
 def open_restorer(
@@ -118,4 +145,7 @@ def open_restorer(
 ) -> Restorer:
     """Load what a configuration names and make its restorer; raises what `open_model` does."""
     check_strength(config.strength)
-    return open_model(config).restorer(config.tiling, config.ensemble, notify, config.strength)
+
+    return open_model(config).restorer(
+        config.tiling, config.ensemble, notify, config.strength, config.explain
+    )

@@ -69,7 +69,8 @@ class Outcome:
     """What became of one file; `error` is None where it was restored.
 
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
-    losses that the output's format made necessary. `status` where there is no error.
+    losses that the output's format made necessary. `status` where there is no error. `damage`: what
+    seemed to be wrong with the picture, as a JSON record, where what restored it tells.
     """
 
     job: Job
@@ -78,6 +79,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     error: DrcnetError | None = None
     status: Literal["restored", "skipped", "planned"] = "restored"
+    damage: dict[str, Any] | None = None
 
     @property
     def disk_refused(self) -> bool:
@@ -94,6 +96,7 @@ class Outcome:
             "seconds": round(self.seconds, 4),
             "notes": list(self.notes),
             "error": self.error.message if self.error else None,
+            **({"damage": self.damage} if self.damage else {}),
         }
 
 
@@ -313,7 +316,8 @@ def _compute(
         return replace(outcome, error=_too_large(job.source)), None, None
     seconds = time.perf_counter() - started
     notes = (note,) if (note := restorer.remark()) else ()
-    return replace(outcome, seconds=seconds, notes=notes), replace(picture, pixels=pixels), mask
+    outcome = replace(outcome, seconds=seconds, notes=notes, damage=restorer.damage())
+    return outcome, replace(picture, pixels=pixels), mask
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,6 +129,10 @@ class Restorer:
             return ""
         what = "1 tile was" if self.tiles_left == 1 else f"{self.tiles_left} tiles were"
         return f"{what} left as in the input: the network makes no picture of it"
+
+    def damage(self) -> dict[str, Any] | None:
+        """Return what seemed to be wrong with the last picture, for JSON; None: nobody looked."""
+        return None
 
     def restore_with_mask(
         self,

@@ -1,24 +1,23 @@
 """From a configuration to what is trained and validated on."""
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from drcnet_cli.datasets.pairs import Pair, match_folders, match_masks
-from drcnet_cli.datasets.training_sets import TRAINING_SETS, find_dataset
+from drcnet_cli.datasets.training_sets import MIXED_SETS, TRAINING_SETS, find_dataset
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import name_pictures, read_rgb8
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.cache import PictureCache, stored_size
 from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.holdout import hold_out
 from drcnet_cli.train.samples import (
     PairSource,
     Sample,
     SampleSource,
+    TurnSource,
     middle,
     to_unit_chw,
     two_sizes,
@@ -28,9 +27,6 @@ from drcnet_cli.train.synthetic import USUAL_FIRST, SyntheticSource, degradation
 T = TypeVar("T")
 
 _NAMED = 5  # names that a sentence lists
-
-# What `drcnet data prepare` adds to a picture's name for each of its crops.
-_CROP = re.compile(r"_c\d{3,}$")
 
 
 @dataclass(frozen=True)
@@ -58,22 +54,35 @@ def open_data(config: TrainConfig) -> TrainingData:
     given = [name for name, present in kinds.items() if present]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} cannot be combined.", "Give one source of data.")
-    if config.task in TRAINING_SETS and not given:
-        title, where = TRAINING_SETS[config.task].title, TRAINING_SETS[config.task].where
-        raise UsageError(f"Where is {title}?", f"Give --data-root DIR. {where}")
+    published = {**TRAINING_SETS, **MIXED_SETS}.get(config.task)
+    if published is not None and not given:
+        raise UsageError(f"Where is {published.title}?", f"Give --data-root DIR. {published.where}")
     if not given:
         raise UsageError(
             "Training needs data.", "Give --clean DIR, or --lq DIR --gt DIR, or --data-root DIR"
         )
     if config.clean:
         return _clean_data(config)
+    if config.data_root and config.task in MIXED_SETS:
+        return _mixed_data(config)
     if config.data_root:
         return _published_data(config)
     return _own_pairs(config)
 
 
 def _clean_data(config: TrainConfig) -> TrainingData:
-    training, held = hold_out(_photographs(config), config.holdout, lambda item: item[0])
+    summary = {
+        "kind": "clean photographs, degraded on the fly",
+        "folders": [Path(folder).name for folder in config.clean],
+    }
+    return _synthetic_data(config, photographs(config.clean), summary)
+
+
+def _synthetic_data(
+    config: TrainConfig, named: Sequence[tuple[str, Path]], summary: dict[str, Any]
+) -> TrainingData:
+    """Make the data of clean pictures, which are degraded while training goes on."""
+    training, held = hold_out(named, config.holdout, lambda item: item[0])
     kind = config.degrade or TASKS[config.kind].degradation
     kinds, margin = degradations(kind, Path(config.streaks) if config.streaks else None)
     cache = PictureCache([path for _, path in training], config.cache_mb)
@@ -98,11 +107,10 @@ def _clean_data(config: TrainConfig) -> TrainingData:
         usual_first=0 if config.init else USUAL_FIRST,
     )
     summary = {
-        "kind": "clean photographs, degraded on the fly",
+        **summary,
         "degradation": kind,
         "scale_and_colour_varied": config.vary,
         "unusual_share": config.unusual,
-        "folders": [Path(folder).name for folder in config.clean],
         "training_pictures": len(training),
         "held_pictures": len(held),
     }
@@ -114,10 +122,10 @@ def _clean_data(config: TrainConfig) -> TrainingData:
     return TrainingData(source, pairs, summary, notes, cache.left_out)
 
 
-def _photographs(config: TrainConfig) -> list[tuple[str, Path]]:
-    """List the clean photographs by name; raise UsageError for a folder without any."""
+def photographs(folders: Sequence[str | Path]) -> list[tuple[str, Path]]:
+    """List the clean photographs below folders by name; raise UsageError for one without any."""
     named: list[tuple[str, Path]] = []
-    for folder in map(Path, config.clean):
+    for folder in map(Path, folders):
         if not (found := name_pictures(folder)):
             raise UsageError(f"There are no pictures in {folder}.", "Give --clean DIR")
         named += found.items()
@@ -131,8 +139,64 @@ def _published_data(config: TrainConfig) -> TrainingData:
             f"Give --task {', '.join(TRAINING_SETS)}",
         )
     dataset, found, notes = find_dataset(config.task, Path(config.data_root))
+    if dataset.clean:
+        summary = {"kind": "published pictures, degraded on the fly", "dataset": dataset.title}
+        named = [(pair.name, pair.clean) for pair in found.matching.pairs]
+        data = _synthetic_data(config, named, summary)
+        return replace(data, notes=(*notes, *data.notes))
     summary = {"kind": "published pairs", "dataset": dataset.title, "whole": found.whole}
     return _pair_data(config, found.matching.pairs, summary, notes)
+
+
+def _mixed_data(config: TrainConfig) -> TrainingData:
+    """Make the data of several published sets; batches have each kind of degradation in turn.
+
+    `degrade` may name some of the kinds. Clean pictures are taken as they are, as published.
+    """
+    mixed = MIXED_SETS[config.task]
+    kinds = config.degrade.split(",") if config.degrade else list(mixed.parts)
+    if unknown := [kind for kind in kinds if kind not in mixed.parts]:
+        raise UsageError(
+            f"{mixed.title} have no {unknown[0]!r}.", f"Use --degrade {','.join(mixed.parts)}"
+        )
+    parts: list[TrainingData] = []
+    for kind in kinds:
+        own = replace(
+            config,
+            degrade=kind,
+            vary=False,
+            unusual=0.0,
+            cache_mb=max(1, config.cache_mb // len(kinds)),
+            val_count=max(1, config.val_count // len(kinds)),
+        )
+        parts.append(_part_data(own, kind, mixed.parts[kind]))
+    return TrainingData(
+        TurnSource([part.source for part in parts]),
+        {
+            f"{kind}/{name}": pair
+            for kind, part in zip(kinds, parts, strict=True)
+            for name, pair in part.held.items()
+        },
+        {"kind": mixed.title, "parts": {k: p.summary for k, p in zip(kinds, parts, strict=True)}},
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        lambda: [path for part in parts for path in part.left_out()],
+    )
+
+
+def _part_data(config: TrainConfig, kind: str, names: Sequence[str]) -> TrainingData:
+    """Make the data of one kind of a mixed set: of one set of pairs, or of some of clean pictures.
+
+    Raises UsageError for one that is not there.
+    """
+    found = [find_dataset(name, Path(config.data_root)) for name in names]
+    notes = [note for _, _, own in found for note in own]
+    pairs = [pair for _, part, _ in found for pair in part.matching.pairs]
+    summary = {"datasets": [dataset.title for dataset, _, _ in found]}
+    if found[0][0].clean:
+        named = [(pair.name, pair.clean) for pair in pairs]
+        data = _synthetic_data(config, named, summary)
+        return replace(data, notes=(*notes, *data.notes))
+    return _pair_data(config, pairs, {**summary, "degradation": kind}, notes)
 
 
 def _own_pairs(config: TrainConfig) -> TrainingData:
@@ -226,44 +290,3 @@ def _cache_notes(cache: PictureCache, config: TrainConfig) -> list[str]:
         f"Only {cache.kept} of {len(cache)} pictures fit --cache-mb {config.cache_mb}; the others "
         "are decoded for each crop. `drcnet data prepare` makes small files; --crops 8 helps, too."
     ]
-
-
-def _origin(name: str) -> str:
-    """Return the name of the picture without file type and number of a crop."""
-    return _CROP.sub("", str(PurePosixPath(name).with_suffix("")))
-
-
-def _place(name: str) -> float:
-    """Return a name's fixed place in [0, 1)."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-
-
-def hold_out(
-    items: Sequence[T], share: float, name_of: Callable[[T], str]
-) -> tuple[list[T], list[T]]:
-    """Split into (training, held): about `share` of the names are held, at least one if any is.
-
-    Items of one name, and crops of one picture, stay together, so that frames of one scene are
-    never on both sides. A new picture moves no other one. One held item of each name comes first,
-    in random order, then the second ones: any first part of them is a fair choice. With fewer than
-    two names nothing is held.
-    """
-
-    def origin(item: T) -> str:
-        return _origin(name_of(item))
-
-    places = {name: _place(name) for name in map(origin, items)}
-    if share == 0 or len(places) < 2:
-        return list(items), []
-    held_names = {name for name, place in places.items() if place < share}
-    if not held_names or len(held_names) == len(places):
-        held_names = {min(places, key=places.__getitem__)}
-    training = [item for item in items if origin(item) not in held_names]
-    held = [item for item in items if origin(item) in held_names]
-    turns: Counter[str] = Counter()
-    keys = []
-    for item in held:
-        turns[origin(item)] += 1
-        keys.append((turns[origin(item)], places[origin(item)]))
-    order = sorted(range(len(held)), key=keys.__getitem__)
-    return training, [held[number] for number in order]

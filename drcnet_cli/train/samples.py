@@ -189,6 +189,31 @@ class PairSource:
         return from_the_next_readable(which, len(self._pairs), read)
 
 
+class TurnSource:
+    """Several sources in turn: sample N is of source N modulo their number, and the next one of it.
+
+    So that a batch of as many has one of each.
+    """
+
+    def __init__(self, sources: Sequence[SampleSource]) -> None:
+        self._sources = list(sources)
+
+    def sample(self, number: int, patch: int) -> Sample:
+        """Return (degraded, clean) number `number`, as the sources do."""
+        turn, which = divmod(number, len(self._sources))
+        return self._sources[which].sample(turn, patch)
+
+    def two_crops(self, number: int, patch: int) -> TwoCrops:
+        """Return (degraded, clean, another crop of the same degraded picture), as they do."""
+        turn, which = divmod(number, len(self._sources))
+        return self._sources[which].two_crops(turn, patch)
+
+    def masked(self, number: int, patch: int, threshold: float) -> Masked:
+        """Return (degraded, clean, mask of the damage), as they do."""
+        turn, which = divmod(number, len(self._sources))
+        return self._sources[which].masked(turn, patch, threshold)
+
+
 def two_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> ImageError:
     """Return the error for a pair whose pictures are of two sizes, H x W x C."""
     return ImageError(

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.degrade import DEGRADATIONS, MARGINS, MIXES, Degraded, Streaks, degrade
+from drcnet_cli.degrade import (
+    DEGRADATIONS,
+    MIXES,
+    Degraded,
+    Streaks,
+    degrade,
+    is_kind,
+    margin_of,
+)
 from drcnet_cli.degrade.base import chance
 from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
@@ -46,11 +54,11 @@ def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
     `streaks`: folder of rendered rain layers to draw from, too. Raises UsageError for an unknown
     kind or an empty folder.
     """
-    if kind not in DEGRADATIONS:
+    if not is_kind(kind):
         raise UsageError(
             f"Unknown kind of degradation {kind!r}.", f"Use one of {', '.join(DEGRADATIONS)}"
         )
-    return partial(_degrade, kind, load_streaks(streaks)), MARGINS.get(kind, 0)
+    return partial(_degrade, kind, load_streaks(streaks)), margin_of(kind)
 
 
 def degradations(kinds: str, streaks: Path | None = None) -> tuple[tuple[Degrade, ...], int]:

@@ -38,6 +38,8 @@ def test_published_numbers():
         "polyu": 100,
         "gopro": 1111,
         "gopro-sample": None,
+        "gopro-pairs": None,
+        "levin": 32,
         "hide": 2025,
         "realblur-j": 980,
         "realblur-r": 980,

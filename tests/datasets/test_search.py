@@ -145,6 +145,8 @@ def test_polyu_as_first_published(tmp_path, folder):
         ("polyu", "PolyU"),
         ("sidd-samples", "SIDD_samples"),
         ("gopro-sample", "GoPro_sample"),
+        ("gopro-pairs", "GoPro_pairs"),
+        ("levin", "Levin"),
         ("polyu", "polyu"),
     ],
 )

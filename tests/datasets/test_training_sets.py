@@ -1,7 +1,7 @@
 import pytest
 from training_helpers import write_picture
 
-from drcnet_cli.datasets.training_sets import TRAINING_SETS, find_dataset
+from drcnet_cli.datasets.training_sets import MIXED_SETS, TRAINING_SETS, find_dataset
 from drcnet_cli.errors import UsageError
 from drcnet_cli.train.config import DATASET_TASKS
 
@@ -12,13 +12,19 @@ def make(root, *names):
 
 
 def test_the_flags_table_of_data_sets_is_this_one():
-    assert {name: dataset.task for name, dataset in TRAINING_SETS.items()} == DATASET_TASKS
+    sets = {**TRAINING_SETS, **MIXED_SETS}
+    assert {name: dataset.task for name, dataset in sets.items()} == DATASET_TASKS
+    for mixed in MIXED_SETS.values():
+        assert {name for names in mixed.parts.values() for name in names} <= TRAINING_SETS.keys()
 
 
 def test_published_numbers():
     counts = {name: dataset.count for name, dataset in TRAINING_SETS.items()}
     assert counts == {
         "rain13k": 13712,
+        "rain100l": 200,
+        "bsd400": 400,
+        "wed": 4744,
         "sidd": 320,
         "gopro": 2103,
         "realblur": 3758,
@@ -154,3 +160,34 @@ def test_hazy_pictures_of_no_clear_one_are_refused_in_a_sentence(tmp_path):
     make(tmp_path, "OTS/hazy/1_1.png", "OTS/clear/1_a.png", "OTS/clear/1_b.png")
     with pytest.raises(UsageError, match="No picture"):  # either could be the partner
         find_dataset("reside-ots", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("RainTrainL/rain-1.png", "RainTrainL/norain-1.png"),
+        ("Train/Derain/rainy/rain-1.png", "Train/Derain/gt/norain-1.png"),
+    ],
+)
+def test_rain100l_to_train_on_is_found_by_its_own_names(tmp_path, names):
+    make(tmp_path, *names, "Rain100L/input/1.png", "Rain100L/target/1.png")
+    _, found, notes = find_dataset("rain100l", tmp_path)
+    (pair,) = found.matching.pairs
+    assert (pair.degraded, pair.clean) == (tmp_path / names[0], tmp_path / names[1])
+    assert any("200 training pairs" in note for note in notes)
+    with pytest.raises(UsageError, match="is not in"):  # a folder that could be the test set
+        find_dataset("rain100l", tmp_path / "Rain100L")
+
+
+def test_sets_of_clean_pictures_are_found_by_name(tmp_path):
+    make(tmp_path, "BSD400/test_001.png", "WED/00001.bmp", "WED/00002.bmp")
+    counts = {}
+    for name in ("bsd400", "wed"):
+        dataset, found, notes = find_dataset(name, tmp_path)
+        assert dataset.clean and all(p.degraded == p.clean for p in found.matching.pairs)
+        assert f"{len(found.matching.pairs)} pictures in" in notes[0]
+        counts[name] = len(found.matching.pairs)
+    assert counts == {"bsd400": 1, "wed": 2}
+    make(tmp_path, "others/1.png")
+    with pytest.raises(UsageError, match="is not in"):
+        find_dataset("bsd400", tmp_path / "others")

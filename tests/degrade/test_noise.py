@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drcnet_cli.degrade import DEGRADATIONS, degrade
+from drcnet_cli.degrade import DEGRADATIONS, degrade, is_kind, margin_of
 from drcnet_cli.degrade.base import Curve, display_curve, jpeg, look_up
 from drcnet_cli.degrade.camera import (
     CameraParams,
@@ -59,14 +59,14 @@ def test_every_kind_keeps_shape_and_range_and_repeats_itself(kind, height, width
     assert image.tobytes() == before.tobytes()
 
 
-@pytest.mark.parametrize("kind", sorted(DEGRADATIONS))
+@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - {"nothing"}))
 def test_another_seed_gives_another_result(kind):
     image = draw_scene(np.random.default_rng(0), 64, 64)
     one, two = (degrade(image, kind, np.random.default_rng(seed)).degraded for seed in (1, 2))
     assert np.abs(one - two).max() > 1 / 255
 
 
-@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - {"noise", "camera"}))
+@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - {"noise", "camera", "nothing"}))
 def test_the_clean_image_is_the_given_one(kind):
     image = draw_scene(np.random.default_rng(0), 32, 48)
     np.testing.assert_array_equal(degrade(image, kind, np.random.default_rng(3)).clean, image)
@@ -249,3 +249,24 @@ def test_jpeg_keeps_the_colours_in_order_and_loses_more_at_lower_quality():
     red = np.zeros((16, 16, 3), np.float32)
     red[..., 0] = 1
     np.testing.assert_allclose(jpeg(red, 98, np.random.default_rng(0)), red, atol=0.03)
+
+
+def test_several_kinds_follow_each_other_and_the_clean_image_is_the_first_ones():
+    image = draw_scene(np.random.default_rng(0), 32, 48)
+    rng, alone = np.random.default_rng(3), np.random.default_rng(3)
+    both = degrade(image, "haze+gaussian-25", rng)
+    hazy = degrade(image, "haze", alone).degraded
+    np.testing.assert_array_equal(both.clean, image)
+    np.testing.assert_array_equal(both.degraded, degrade(hazy, "gaussian-25", alone).degraded)
+    assert is_kind("haze+gaussian-25") and not is_kind("haze+fog") and not is_kind("haze+")
+    assert margin_of("blur+noise") == margin_of("blur") + margin_of("noise") > 0
+
+
+def test_what_has_nothing_wrong_is_its_own_target_and_hardly_changed():
+    image = draw_scene(np.random.default_rng(0), 64, 64)
+    pairs = [degrade(image, "nothing", np.random.default_rng(seed)) for seed in range(8)]
+    for pair in pairs:
+        np.testing.assert_array_equal(pair.degraded, pair.clean)
+        assert np.square(pair.clean - image).mean() < 5e-3
+    untouched = [np.array_equal(pair.clean, image) for pair in pairs]
+    assert any(untouched) and not all(untouched)

@@ -11,7 +11,7 @@ from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8
 from drcnet_cli.train.batches import load_batches, requests
 from drcnet_cli.train.cache import PictureCache
-from drcnet_cli.train.data import hold_out
+from drcnet_cli.train.holdout import hold_out
 from drcnet_cli.train.samples import PairSource, cut, middle, picture_number, sample_rng, turn
 from drcnet_cli.train.synthetic import SyntheticSource, degradation, degradations, held_pair
 

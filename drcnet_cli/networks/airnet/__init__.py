@@ -43,6 +43,8 @@ AIRNET = Architecture(
     config_type=AirNetConfig,
     load_type=_load_type,
     begin_training=lambda network: network.begin_at_input(),
+    summarise=lambda network, pictures: network.summarise(pictures),
+    summary_modules=lambda network: network.encoder.summary_modules(),
     recognise=_recognise,
     convert=_convert,
 )

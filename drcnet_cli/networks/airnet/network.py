@@ -81,6 +81,10 @@ class CBDE(nn.Module):
         deep = self.third(self.second(guide))
         return deep.float().mean((2, 3)).to(deep.dtype)
 
+    def summary_modules(self) -> list[nn.Module]:
+        """List the blocks behind the guide, which restoring has no use for."""
+        return [self.second, self.third]
+
     def embed(self, guide: Tensor) -> Tensor:
         """Return the embedding of a picture by its guide; two pictures are alike by its angle."""
         return self.project(F.leaky_relu(self.hidden(self.summary(guide)), SLOPE))
@@ -218,6 +222,10 @@ class AirNet(nn.Module):
         if self.config.input_skip:
             nn.init.zeros_(self.restorer.to_image.weight)
             nn.init.zeros_(self.restorer.to_image.bias)  # type: ignore[arg-type]
+
+    def summarise(self, x: Tensor) -> Tensor:
+        """Return what the encoder's last block says of pictures, N x 3 x H x W: N x C."""
+        return self.encoder.summary(self.encoder.guide(pad_to_multiple(x, self.config.multiple)))
 
     def forward(
         self, x: Tensor, *, return_embedding: bool = False, encoder_only: bool = False

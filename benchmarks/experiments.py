@@ -1,0 +1,156 @@
+"""Tables of the papers at a size of one's own: each row trained by `drcnet train`'s own code.
+
+    python benchmarks/experiments.py TABLE --clean PHOTOS --minutes M [--seeds N] [--out DIR]
+
+TABLE is a name of `experiment_tables.TABLES`; --list tells what each holds. All rows have the same
+photographs, seeds, steps, optimiser and sizes but for what the row is about; each is measured on
+photographs held out of training, degraded alike. Rows run side by side, --jobs at a time with one
+thread each; a run that was stopped goes on where it was, a finished one is not repeated. The result
+is DIR/TABLE.md: mean and spread over the seeds in dB, parameters, seconds a step, and the paper's
+figure beside it. A row that diverges says so.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import torch
+from experiment_tables import TABLES, Row, Table
+
+from drcnet_cli.errors import DrcnetError
+from drcnet_cli.networks.checkpoint import load_checkpoint
+from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.data import open_data
+from drcnet_cli.train.loop import train
+from drcnet_cli.train.objective import input_psnr, mean_psnr
+
+RESULT = "result.json"
+
+
+def run_row(table: Table, row: Row, seed: int, settings: Mapping[str, Any], folder: Path) -> None:
+    """Train and measure one row with one seed, unless that is done; writes RESULT in `folder`."""
+    if (folder / RESULT).exists():
+        return
+    torch.set_num_threads(1)
+    config = TrainConfig.from_mapping(
+        {**table.settings, **settings, **row.settings, "seed": seed, "out": str(folder)}
+    )
+    try:
+        trained = train(config)
+    except DrcnetError as error:
+        result = {"failed": error.message}
+    else:
+        if trained.interrupted or trained.final is None:
+            return
+        network, info = load_checkpoint(trained.final)
+        result = {
+            "seconds_a_step": trained.elapsed / max(1, trained.step),
+            "steps": trained.step,
+            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "psnr": {
+                kind: mean_psnr(
+                    network, info, held(config, kind), torch.device("cpu"), torch.float32
+                )
+                for kind in row.measured(table)
+            },
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).write_text(json.dumps(result, indent=1))
+
+
+def held(config: TrainConfig, kind: str) -> Mapping[str, Any]:
+    """Return the held photographs, degraded in a kind."""
+    return open_data(replace(config, degrade=kind)).held
+
+
+def write_table(table: Table, seeds: int, folder: Path, inputs: Mapping[str, float]) -> str:
+    """Return the Markdown table of the results below `folder`."""
+    columns = list(table.columns)
+    lines = [
+        f"**{table.title}**",
+        "",
+        "| row | " + " | ".join(columns) + " | parameters | s a step | paper |",
+        "|---" * (len(columns) + 4) + "|",
+        "| input | " + " | ".join(f"{inputs[kind]:.2f}" for kind in columns) + " | | | |",
+    ]
+    for row in table.rows:
+        results = [
+            json.loads(path.read_text())
+            for seed in range(seeds)
+            if (path := folder / row.folder / str(seed) / RESULT).exists()
+        ]
+        good = [result for result in results if "psnr" in result]
+        cells = [_cell([r["psnr"][k] for r in good if k in r["psnr"]]) for k in columns]
+        if good:
+            parameters = f"{good[0]['parameters'] / 1e6:.3f} M"
+            seconds = f"{fmean(result['seconds_a_step'] for result in good):.3f}"
+        else:
+            parameters = seconds = ""
+        failed = {result["failed"] for result in results if "failed" in result}
+        name = row.name + "".join(f" ({text})" for text in failed)
+        cells += [parameters, seconds, row.paper]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
+    return f"{fmean(values):.2f}" + (f" ± {pstdev(values):.2f}" if len(values) > 1 else "")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", nargs="?", choices=sorted(TABLES))
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--clean", type=Path, action="append", default=[])
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, default=0.0)
+    budget.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON")
+    parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
+    asked = parser.parse_args()
+    if asked.list or not asked.table:
+        for name, table in TABLES.items():
+            print(f"{name}: {table.title}; {len(table.rows)} rows")
+        return
+    if not asked.clean or not (asked.minutes or asked.steps):
+        sys.exit("Give --clean DIR, and --minutes M or --steps N for each row.")
+    table, folder = TABLES[asked.table], asked.out / asked.table
+    settings: dict[str, Any] = {
+        "clean": tuple(map(str, asked.clean)),
+        "minutes": asked.minutes,
+        "steps": asked.steps,
+        "workers": 0,
+        "device": "cpu",
+    }
+    for item in asked.set:
+        key, _, value = item.partition("=")
+        settings[key] = json.loads(value)
+    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
+        runs = [
+            pool.submit(run_row, table, row, seed, settings, folder / row.folder / str(seed))
+            for seed in range(asked.seeds)
+            for row in table.rows
+        ]
+        for run in runs:
+            run.result()
+    first = TrainConfig.from_mapping({**table.settings, **settings, "out": str(folder)})
+    inputs = {kind: input_psnr(held(first, kind)) for kind in table.columns}
+    text = write_table(table, asked.seeds, folder, inputs)
+    (asked.out / f"{asked.table}.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
