@@ -179,9 +179,9 @@ def _regions(
     case: Case, restored: Array, degraded: Array, target: Array, protocol: Protocol
 ) -> dict[str, float]:
     """Score inside and outside a case's mask; raises UsageError for one of another size."""
-    mask = case.load_mask() if case.load_mask else np.zeros(target.shape[:2], bool)
-    if mask.shape != target.shape[:2]:
-        raise UsageError(f"Its mask is {mask.shape[1]} x {mask.shape[0]} pixels, unlike it.")
+    mask: Array = case.load_mask() if case.load_mask else np.zeros(target.shape[:2], bool)
+    if mask.shape[:2] != target.shape[:2]:
+        raise UsageError("Its mask is of another size.", "A mask shows the same as its picture")
     return region_scores(restored, degraded, target, mask, lab=protocol.lab)
 
 

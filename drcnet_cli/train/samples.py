@@ -58,9 +58,10 @@ def damage_mask(
 
     Only severe damage is meant to count (SPAIR section 3.1), which leaves the threshold open.
     """
-    if mask is None:
-        mask = (np.abs(degraded - clean).max(0, keepdims=True) >= threshold).astype(np.float32)
-    return np.broadcast_to(mask, degraded.shape)
+    if mask is not None:
+        return np.broadcast_to(mask, degraded.shape)
+    differs = np.abs(degraded - clean).max(0, keepdims=True) >= threshold
+    return np.broadcast_to(differs.astype(np.float32), degraded.shape)
 
 
 def sample_rng(seed: int, number: int) -> np.random.Generator:
