@@ -42,7 +42,8 @@ def contact_sheet(
     """Lay out photographs (H x W x 3, uint8) and `columns` degradations of each: H x W x 3, uint8.
 
     Shows the middle of each photograph, at most `side` pixels wide and high. Captions give the PSNR
-    of a degraded picture, in dB over RGB; its mask, where it has one, stands beside it. Each cell has a seed of its own.
+    of a degraded picture, in dB over RGB; its mask, where it has one, stands beside it. Each cell
+    has a seed of its own.
     """
     rows = []
     for row, photograph in enumerate(photographs):
