@@ -7,10 +7,12 @@ Two papers' figures for one image differ by these choices, so each has a name he
 | all three channels           | `channel="rgb"`       | denoising and deblurring                 |
 | luma, not rounded            | `channel="y"`         | BasicSR, HINet, the released DRCNet code |
 | luma, rounded to 8 bits      | `channel="y8"`        | MATLAB scripts of deraining papers       |
+| luma of 0..255, rounded      | `channel="yfull8"`    | AGAN's code (raindrops), by OpenCV       |
 | 8-bit rounding first         | `rounded=True`        | results saved as PNG and read back       |
 | float results                | `rounded=False`       | PSNR of the network's output             |
 | 11x11 window, inside only    | `variant="valid"`     | Wang et al. 2004, BasicSR                |
 | 11x11 window, edges repeated | `variant="replicate"` | luma SSIM of HINet, DRCNet               |
+| 7x7 window, equal weights    | `variant="uniform"`   | AGAN's code (raindrops), by scikit-image |
 | 11x11x11 window over H, W, C | `variant="3d"`        | RGB SSIM of HINet, DRCNet                |
 
 Images are H x W x 3 in RGB order: uint8, or floating point in [0, 1].
@@ -25,19 +27,21 @@ from numpy.typing import NDArray
 
 from drcnet_cli.errors import UsageError
 
-Channel: TypeAlias = Literal["rgb", "y", "y8"]
-SsimVariant: TypeAlias = Literal["valid", "replicate", "3d"]
-CHANNELS: tuple[Channel, ...] = ("rgb", "y", "y8")
-SSIM_VARIANTS: tuple[SsimVariant, ...] = ("valid", "replicate", "3d")
+Channel: TypeAlias = Literal["rgb", "y", "y8", "yfull8"]
+SsimVariant: TypeAlias = Literal["valid", "replicate", "uniform", "3d"]
+CHANNELS: tuple[Channel, ...] = ("rgb", "y", "y8", "yfull8")
+SSIM_VARIANTS: tuple[SsimVariant, ...] = ("valid", "replicate", "uniform", "3d")
 
 # ITU-R BT.601 luma of R, G, B in [0, 1], in studio range 16..235, as MATLAB's rgb2ycbcr has it.
 _LUMA = np.array([65.481, 128.553, 24.966])
 _LUMA_OFFSET = 16.0
+_FULL_LUMA = np.array([0.299, 0.587, 0.114])  # the same over 0..255, as JPEG and OpenCV have it
 
 _PEAK = 255.0
 # Wang et al. 2004, section III-C.
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _RADIUS, _SIGMA = 5, 1.5
+_UNIFORM_RADIUS = 3  # scikit-image's window, of which it takes the sample covariance
 
 # A float image this far outside [0, 1] was not scaled; a network's overshoot stays well below.
 _UNSCALED = 16.0
@@ -73,7 +77,8 @@ def ssim(
 
     Gaussian window of 11 pixels a side, sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance.
     `valid` averages the positions where the window fits (and needs 11 x 11 pixels), `replicate` all
-    pixels of an image whose edges are repeated, both per channel, then over the channels. `3d` has
+    pixels of an image whose edges are repeated, both per channel, then over the channels. `uniform`
+    is `valid` with a window of 7 pixels a side, equal weights and the sample covariance. `3d` has
     the window reach across the channels, repeated at their ends as well, and is for `rgb` alone.
     `rounded` is `psnr`'s.
 
@@ -93,8 +98,8 @@ def ssim(
             "Choose channel 'rgb', or variant 'valid' or 'replicate'.",
         )
     first, second = _prepare(image, target, channel, rounded)
-    side = 2 * _RADIUS + 1
-    if variant == "valid" and min(first.shape[:2]) < side:
+    side = 2 * (_UNIFORM_RADIUS if variant == "uniform" else _RADIUS) + 1
+    if variant in ("valid", "uniform") and min(first.shape[:2]) < side:
         height, width = first.shape[:2]
         raise UsageError(
             f"An image of {width}x{height} pixels is smaller than SSIM's {side}x{side} window.",
@@ -131,6 +136,9 @@ def ssim_map(
     # Only the sum of the two variances is needed: four filters instead of five.
     covariance = _window_mean(first * second, variant) - product
     variances = _window_mean(first * first + second * second, variant) - squares
+    if variant == "uniform":
+        count = (2 * _UNIFORM_RADIUS + 1) ** 2
+        covariance, variances = (x * count / (count - 1) for x in (covariance, variances))
     # Luminance takes the means as they were before centring.
     mean_1 += _PEAK / 2
     mean_2 += _PEAK / 2
@@ -142,6 +150,9 @@ def ssim_map(
 
 def _window_mean(values: NDArray[Any], variant: SsimVariant) -> NDArray[np.float64]:
     """Average over the Gaussian window around each position, cropped to where it fits if valid."""
+    if variant == "uniform":
+        side, edge = 2 * _UNIFORM_RADIUS + 1, _UNIFORM_RADIUS
+        return cv2.blur(values, (side, side))[edge:-edge, edge:-edge].astype(np.float64)
     kernel = _gaussian()
     mean = cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
     if variant == "valid":
@@ -177,6 +188,8 @@ def _prepare(
     first, second = _levels(image, rounded), _levels(target, rounded)
     if channel == "rgb":
         return first, second
+    if channel == "yfull8":
+        return tuple(np.floor(x @ _FULL_LUMA + 0.5)[..., None] for x in (first, second))
     first, second = luma(first)[..., None], luma(second)[..., None]
     if channel == "y8":
         # MATLAB rounds halves up; numpy's rint would round them to even.

@@ -16,7 +16,9 @@ class Protocol:
     """How a restored picture is compared with its target.
 
     `rounded`: results are rounded to 8 bits first. `aligned`: the result is brought onto its
-    target by a homography first, and compared where the two overlap (RealBlur).
+    target by a homography first, and compared where the two overlap (RealBlur). `lab`: where there
+    are masks, the difference in CIE Lab is measured in the shadow, outside and of all, which papers
+    call RMSE (see `drcnet_cli.evaluation.regions`).
     """
 
     psnr_channel: "Channel" = "rgb"
@@ -24,6 +26,7 @@ class Protocol:
     ssim_variant: "SsimVariant" = "valid"
     rounded: bool = True
     aligned: bool = False
+    lab: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,22 @@ TASKS: dict[str, Task] = {
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
+        Task(
+            "raindrop",
+            "drops on the lens",
+            ("raindrop", "raindrop-light", "raindrop-heavy"),
+            ("raindrop-train",),
+            Protocol("yfull8", "yfull8", "uniform"),
+        ),
+        # An even wall may lie in the shadow as a whole.
+        Task(
+            "deshadow",
+            "shadows",
+            ("shadow", "shadow-hard", "shadow-soft"),
+            ("istd-train", "istd-plus-train", "srd-train"),
+            Protocol(lab=True),
+            keeps_flat=False,
+        ),
         Task(
             ANY_DAMAGE,
             "noise, rain or haze, whichever there is",

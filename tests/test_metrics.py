@@ -248,7 +248,7 @@ def test_images_that_cannot_be_compared(measure, image, target, words):
     [
         ({"variant": "valid"}, "20x10 pixels is smaller"),
         ({"variant": "3d", "channel": "y"}, "all three channels"),
-        ({"variant": "uniform"}, "no SSIM variant 'uniform'"),
+        ({"variant": "round"}, "no SSIM variant 'round'"),
         ({"channel": "gray"}, "no channel 'gray'"),
     ],
 )

@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from drcnet_cli.cli._output import note
 from drcnet_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from drcnet_cli.files.plan import Plan
+    from drcnet_cli.files.plan import Job, Plan
     from drcnet_cli.restore.pipeline import WriteOptions
 
 
@@ -35,6 +35,7 @@ class Made:
     ensemble: bool
     strength: float
     experts: bool = True
+    mask: Path | None = None
 
     def recipe(self, written: "WriteOptions") -> str:
         """Return what the journal keeps of how outputs are made.
@@ -45,7 +46,10 @@ class Made:
         from drcnet_cli.restore.finisher import recipe
         from drcnet_cli.weights.fetch import identify
 
+        # Told only where there are any, so that outputs of before stay finished.
+        told = {"mask": str(self.mask)} if self.mask else {}
         return recipe(
+            **told,
             checkpoint=identify(self.checkpoint),
             tile=self.tile,
             overlap=self.overlap,
@@ -58,6 +62,92 @@ class Made:
             # Outputs made before there was a choice are as those of the default.
             **({} if self.experts else {"experts": False}),
         )
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Folders of masks: of those that are given, and of those that are to be written."""
+
+    given: Path | None
+    found: Path | None
+    format: str
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are any."""
+        return self.given is not None or self.found is not None
+
+    def refuse_stream(self) -> None:
+        """Raise UsageError if there are any: standard input has no name that one could have."""
+        if self.wanted:
+            raise UsageError(
+                "Masks go by the names of files, and standard input or output (-) has none.",
+                "Leave out --mask and --mask-out, or name files",
+            )
+
+    def join(self, plan: "Plan", output: Path | None) -> "Plan":
+        """Give each job its masks, named as its output is below the output folder.
+
+        A finished job whose mask is still to be written is done again. Raises UsageError for a
+        folder that is none, and for inputs without the mask that they need.
+        """
+        if not self.wanted:
+            return plan
+        from drcnet_cli.imageio import format_suffix
+        from drcnet_cli.imageio.folder import name_pictures
+
+        if self.given is not None and not self.given.is_dir():
+            raise UsageError(f"There is no folder {self.given}.", "Give --mask DIR")
+        ending = format_suffix(self.format)
+        there: dict[PurePath, list[Path]] = {}
+        for name, path in name_pictures(self.given).items() if self.given else ():
+            there.setdefault(PurePath(name).with_suffix(""), []).append(path)
+
+        def joined(job: "Job") -> "Job":
+            below = output is not None and job.destination.is_relative_to(output)
+            place = job.destination.relative_to(output) if below and output else None
+            if place is None or place == PurePath():  # a lone file, or in place
+                place = PurePath(job.destination.name)
+            mask = None
+            if self.given is not None:
+                mask = _own_mask(self.given, there, [place, PurePath(job.source.name)])
+            out = self.found and self.found / place.with_suffix(ending)
+            return replace(job, mask=mask, mask_out=out)
+
+        jobs, finished = [joined(job) for job in plan.jobs], []
+        stale = {}
+        for job in plan.finished:
+            done = joined(job)
+            missing = done.mask_out is not None and not done.mask_out.exists()
+            (jobs if missing else finished).append(done)
+            if job in plan.stale and not missing:
+                stale[done] = plan.stale[job]
+        self._refuse_clashes(jobs)
+        return replace(plan, jobs=tuple(jobs), finished=tuple(finished), stale=stale)
+
+    def _refuse_clashes(self, jobs: "list[Job]") -> None:
+        masks: set[Path] = set()
+        for job in jobs if self.found else ():
+            assert job.mask_out is not None
+            if job.mask_out in masks:
+                raise UsageError(
+                    f"Two masks would be written to {job.mask_out}.", "Restore them one by one"
+                )
+            masks.add(job.mask_out)
+
+
+def _own_mask(folder: Path, there: "dict[PurePath, list[Path]]", names: "list[PurePath]") -> Path:
+    """Find a picture's mask, whatever its type; raises UsageError without, or with several."""
+    for name in names:
+        found = there.get(name.with_suffix(""), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(f"{found[0]} and {found[1]} could both be the mask.", "Remove one")
+    raise UsageError(
+        f"{folder} has no mask for {names[-1]}.",
+        f"Name it as the picture: {folder / names[-1].with_suffix('.png')}",
+    )
 
 
 def check_looks(float_range: float | None, background: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`drcnet degrade`: synthetic rain, noise, blur and haze, to look at or to make pairs with."""
+"""`drcnet degrade`: synthetic damage, to look at or to make pairs with."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +35,9 @@ def degrade(
     ] = None,
     destination: Annotated[
         Path | None,
-        typer.Argument(metavar="OUT_DIR", help="Gets lq/ and gt/.", show_default=False),
+        typer.Argument(
+            metavar="OUT_DIR", help="Gets lq/, gt/ and maybe mask/.", show_default=False
+        ),
     ] = None,
     task: DegradationOption = None,
     kind: Annotated[
@@ -49,7 +51,7 @@ def degrade(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add synthetic rain, noise, blur or haze to clean photographs.
+    """Add synthetic rain, noise, blur, haze, drops or shadows to clean photographs.
 
     With OUT_DIR, pairs; with --preview, a contact sheet (of drawn scenes where there is no INPUT).
     """

@@ -46,6 +46,10 @@ def eval(  # noqa: A001 - the command's name
     gt: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Their targets, matched by name.")
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="--lq's masks: scores inside and outside, too."),
+    ] = None,
     show_list: Annotated[
         bool, typer.Option("--list", help="List the data sets, and where to get them.")
     ] = False,
@@ -101,7 +105,7 @@ def eval(  # noqa: A001 - the command's name
         return
     if weights is not None and model is not None:
         choose_checkpoint(None, model, weights)  # refuses the two together
-    request = Request(dataset, reproduce, lq, gt, data_root, task)
+    request = Request(dataset, reproduce, lq, gt, data_root, task, masks)
     request.check()
     files = Files(csv, tuple(markdown or ()), html)
     files.check()
@@ -188,6 +192,7 @@ class Request:
     gt: Path | None
     data_root: Path | None
     task: str | None
+    masks: Path | None = None
 
     def check(self) -> None:
         """Raise UsageError unless exactly one thing is asked for, with what it needs."""
@@ -203,6 +208,8 @@ class Request:
                 "Give --dataset NAME --data-root DIR, or --task T --lq DIR --gt DIR, or "
                 "--reproduce --data-root DIR",
             )
+        if self.masks and not self.lq:
+            raise UsageError("--masks are those of --lq.", "Leave out --masks, or give --lq")
         if self.lq or self.gt:
             if not (self.lq and self.gt):
                 raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
@@ -223,7 +230,7 @@ class Request:
             if checkpoint is None:
                 choose_checkpoint(self.task, None, None)
             task = self.task or _task_of(checkpoint)
-            plans = [session.plan_pairs(self.lq, self.gt, task, checkpoint)]
+            plans = [session.plan_pairs(self.lq, self.gt, task, checkpoint, self.masks)]
         elif self.reproduce:
             plans = session.plan_everything(self.data_root or Path(), checkpoint, seed)
         else:

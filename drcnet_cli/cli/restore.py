@@ -10,7 +10,7 @@ import typer
 
 from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
-from drcnet_cli.cli._restore_plan import Asked, Made, check_looks, plan_run, plan_stream
+from drcnet_cli.cli._restore_plan import Asked, Made, Masks, check_looks, plan_run, plan_stream
 from drcnet_cli.cli._restore_report import RunOutput, check_report
 from drcnet_cli.errors import EXIT_INTERRUPTED
 
@@ -43,6 +43,19 @@ def restore(
     float_range: options.FloatRangeOption = None,
     background: options.BackgroundOption = None,
     strength: options.StrengthOption = 1.0,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask", metavar="DIR", help="Masks by the inputs' names: white is what to mend."
+        ),
+    ] = None,
+    mask_out: Annotated[
+        Path | None,
+        typer.Option("--mask-out", metavar="DIR", help="Write where damage was found, in white."),
+    ] = None,
+    mask_format: Annotated[
+        str, typer.Option("--mask-format", metavar="png|jpg|...", help="Format of --mask-out's.")
+    ] = "png",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -89,12 +102,15 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength, experts)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask)
+    masks = Masks(mask, mask_out, mask_format)
     if streams:
+        masks.refuse_stream()
         plan = plan_stream(paths, format, suffix, overwrite, as_json)
     else:
         asked = Asked(paths, in_place, overwrite, update, suffix)
         plan = plan_run(asked, written, partial(made.recipe, written), quiet)
+        plan = masks.join(plan, None if in_place else Path(paths[-1]))
     output = RunOutput(plan, checkpoint, report, quiet, as_json)
     if dry_run:
         output.list_plan()
@@ -120,6 +136,7 @@ def restore(
         strength,
         experts,
         explain,
+        masks.wanted,
     )
     run = _restore_stream if streams else _restore_plan
     run(config, replace(written, recipe=made.recipe(written)), output)

@@ -16,6 +16,8 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
 * Levin: four gray pictures by eight shakes of a real camera, whose targets lie a little beside the
   results: aligned as RealBlur's. Publications compare by error ratios, which need the kernels.
 * SOTS, O-HAZE and NH-HAZE: RGB of 8-bit results. AirNet's tables have SOTS' outdoor part.
+* Raindrops: luma over the full range, rounded, and SSIM with a 7 x 7 window of equal weights, as in
+  `metrics.py` of the data set's own code (rui1996/DeRaindrop). Shadows: Lab (see `Protocol`).
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
 """
 
@@ -26,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from drcnet_cli.datasets import matlab, search
-from drcnet_cli.datasets.pairs import Matching, Pair, match_folders
+from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks
 from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
 from drcnet_cli.errors import ImageError, UsageError
@@ -135,9 +137,17 @@ def sets_named(name: str) -> tuple[TestSet, ...]:
     )
 
 
-def pairs_suite(lq: Path, gt: Path) -> Suite:
-    """Make a suite of any two folders, matched by name; raises UsageError if no pair is found."""
-    return _suite_of(FoundSet(f"{lq} and {gt}", lambda: match_folders(lq, gt)))
+def pairs_suite(lq: Path, gt: Path, masks: Path | None = None) -> Suite:
+    """Make a suite of any two folders, matched by name; raises UsageError if no pair is found.
+
+    `masks`: folder of the degraded pictures' masks.
+    """
+
+    def read() -> Matching:
+        matching = match_folders(lq, gt)
+        return matching if masks is None else match_masks(matching, masks)
+
+    return _suite_of(FoundSet(f"{lq} and {gt}", read))
 
 
 def _suite_of(found: FoundSet) -> Suite:
@@ -161,7 +171,8 @@ def _pair_case(pair: Pair) -> Case:
             )
         return degraded, clean
 
-    return Case(pair.name, load)
+    mask = pair.mask
+    return Case(pair.name, load, None if mask is None else lambda: read_rgb8(mask).max(2) > 127)
 
 
 def _remade(suite: Suite, remake: Callable[[int, str, Array], tuple[Array, Array]]) -> Suite:
@@ -220,6 +231,26 @@ def _noise(title: str, count: int, source: str, *folders: str) -> list[TestSet]:
         )
         for sigma in SIGMAS
     ]
+
+
+def _raindrop(letter: str, count: int) -> TestSet:
+    return TestSet(
+        f"raindrop-{letter}",
+        f"Raindrop test {letter}",
+        "raindrop",
+        count,
+        "Get the raindrop data set of Qian et al., CVPR 2018 (rui1996/DeRaindrop on GitHub), and "
+        f"put its test_{letter} (data and gt) into DIR/raindrop_data.",
+        ("raindrop_data", "raindrop", "agan", f"test_{letter}"),
+        (search.raindrop_scenes(f"test_{letter}"),),
+        TASKS["raindrop"].protocol,
+    )
+
+
+def _shadow(name: str, title: str, count: int, where: str, finder: Finder, *own: str) -> TestSet:
+    return TestSet(
+        name, title, "deshadow", count, where, (name, *own), (finder,), TASKS["deshadow"].protocol
+    )
 
 
 def _realblur(letter: str) -> TestSet:
@@ -384,6 +415,47 @@ TEST_SETS: dict[str, TestSet] = {
             (search.clean_pictures,),
             degradation="blur",
         ),
+        _raindrop("a", 58),
+        _raindrop("b", 249),
+        _shadow(
+            "istd",
+            "ISTD",
+            540,
+            "Get ISTD from the page of Wang et al., CVPR 2018 (DeepInsight-PCALab/ST-CGAN on "
+            "GitHub), and unpack it into DIR/ISTD_Dataset.",
+            search.istd_scenes("test"),
+            "istd_dataset",
+        ),
+        _shadow(
+            "istd-plus",
+            "ISTD+",
+            540,
+            "Get the adjusted targets of Le and Samaras, ICCV 2019 (cvlab-stonybrook/SID on "
+            "GitHub), and put test_C_fixed_official beside test_A in DIR/ISTD_Dataset/test.",
+            search.istd_scenes("test", adjusted=True),
+            "istd_dataset",
+            "istd",
+            *sorted(search.ADJUSTED),
+        ),
+        _shadow(
+            "srd",
+            "SRD",
+            408,
+            "Get SRD from the page of Qu et al., CVPR 2017 (DeshadowNet), and put its folders "
+            "shadow and shadow_free into DIR/SRD/Test, masks (DHAN's) into DIR/SRD/Test/mask.",
+            search.srd_scenes("test"),
+        ),
+        TestSet(
+            "spanet",
+            "SPANet",
+            "derain",
+            1000,
+            "Get the test set of Wang et al., CVPR 2019 (stevewongv/SPANet on GitHub), and put "
+            "real_test_1000 (rain and gt) into DIR/real_test_1000.",
+            ("spanet", "real_test_1000", "spa-data"),
+            (search.spanet_scenes,),
+            TASKS["derain"].protocol,
+        ),
         _sots("indoor", "nyuhaze500"),
         _sots("outdoor"),
         TestSet(
@@ -414,6 +486,8 @@ TEST_SETS: dict[str, TestSet] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "rain": ("test100", "rain100h", "rain100l", "test2800", "test1200"),
     "realblur": ("realblur-j", "realblur-r"),
+    "raindrop": ("raindrop-a", "raindrop-b"),
+    "shadow": ("istd", "istd-plus", "srd"),
     "sots": ("sots-indoor", "sots-outdoor"),
     **{
         name: tuple(f"{name}-{sigma}" for sigma in SIGMAS)

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from drcnet_cli.errors import UsageError
@@ -15,6 +15,7 @@ from drcnet_cli.imageio.folder import name_pictures
 _SIDES = frozenset(
     {"blur", "blurred", "blurry", "clean", "crops", "degraded", "ground", "groundtruth", "gt", "hq"}
     | {"image", "input", "label", "lq", "mean", "noise", "noisy", "norain", "rain", "rainy", "real"}
+    | {"mask", "masks", "shadow", "free", "no"}
     | {"ref", "reference", "rgb", "sharp", "source", "srgb", "target", "truth"}
 )
 _SEPARATORS = re.compile(r"[-_.\s]+")
@@ -25,12 +26,16 @@ _NAMED = 5  # unmatched names that a message lists
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair: `name` is the degraded picture's; pairs of one `group` show the same scene."""
+    """One pair: `name` is the degraded picture's; pairs of one `group` show the same scene.
+
+    `mask`: a picture that is white where the degraded one is damaged, and black elsewhere.
+    """
 
     name: str
     degraded: Path
     clean: Path
     group: str
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,28 @@ def match_folders(degraded: Path, clean: Path) -> Matching:
             f"No picture in {degraded} has a partner of the same name in {clean}.",
             " ".join(f"{note}." for note in matching.notes()[-1:] if matching.ambiguous)
             or "The two pictures of a pair must be named alike, such as lq/001.png and gt/001.png",
+        )
+    return matching
+
+
+def with_masks(matching: Matching, masks: dict[str, Path]) -> Matching:
+    """Give each pair its mask, matched by name as its clean picture is; those without stay so."""
+    degraded = {pair.name: pair.degraded for pair in matching.pairs}
+    found = {pair.name: pair.clean for pair in match_names(degraded, masks).pairs}
+    pairs = tuple(replace(pair, mask=found.get(pair.name)) for pair in matching.pairs)
+    return replace(matching, pairs=pairs)
+
+
+def match_masks(matching: Matching, folder: Path) -> Matching:
+    """Give each pair its mask from a folder; raises UsageError for a pair without."""
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.", "Give --masks DIR")
+    matching = with_masks(matching, name_pictures(folder))
+    if alone := [pair.name for pair in matching.pairs if pair.mask is None]:
+        raise UsageError(
+            f"{len(alone)} pairs have no mask of their name in {folder}: "
+            + ", ".join(alone[:_NAMED]),
+            "A mask is named as its degraded picture, such as lq/001.png and mask/001.png",
         )
     return matching
 

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_names
+from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_names, with_masks
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio import is_image_name
-from drcnet_cli.imageio.folder import find_pictures
+from drcnet_cli.imageio.folder import find_pictures, name_pictures
 
 Array = NDArray[Any]
 
@@ -26,11 +26,13 @@ class Case:
 
     `load` gives the degraded picture (H x W x 3, uint8, or float32 around [0, 1] where noise was
     added: neither rounded nor clipped) and the target (H x W x 3, uint8; None if it isn't public).
-    It raises DrcnetError naming the file that cannot be read.
+    It raises DrcnetError naming the file that cannot be read. `load_mask` gives H x W booleans,
+    true where the picture is damaged; None: nothing tells.
     """
 
     name: str
     load: Callable[[], tuple[Array, Array | None]]
+    load_mask: Callable[[], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,80 @@ def match_scenes(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
 
 def _scene(path: Path) -> str:
     return path.stem.partition("_")[0].lower()
+
+
+def istd_scenes(part: str, *, adjusted: bool = False) -> Finder:
+    """Find ISTD's part: test/test_A with shadows, test_B their masks, test_C without shadows.
+
+    `adjusted`: ISTD+, whose targets have the shadowed pictures' light: test_C_fixed_official beside
+    ISTD's, or as test_C in a folder called like it.
+    """
+
+    def find(folder: Path) -> FoundSet | None:
+        place = _folders(folder).get(part, folder)
+        folders = _folders(place)
+        fixed = [name for name in folders if name.startswith(f"{part}_c_fixed")]
+        own = {folder.name.lower(), folder.resolve().parent.name.lower()} & ADJUSTED
+        names = [*fixed, *([f"{part}_c"] if own else [])] if adjusted else [f"{part}_c"]
+        clean = next((folders[name] for name in names if name in folders), None)
+        if clean is None or f"{part}_a" not in folders or (own and not adjusted):
+            return None
+        shadowed, masks = folders[f"{part}_a"], folders.get(f"{part}_b")
+        return _masked(shadowed, clean, masks)
+
+    return find
+
+
+ADJUSTED = {"istd+", "istd_plus", "istd-plus", "aistd", "istd_adjusted", "istd_adj"}
+
+
+def srd_scenes(part: str) -> Finder:
+    """Find SRD's part: Test/shadow and shadow_free, maybe masks of others' making in `mask`."""
+
+    def find(folder: Path) -> FoundSet | None:
+        folders = _folders(_folders(folder).get(part, folder))
+        clean = folders.get("shadow_free") or folders.get("shadow-free")
+        if "shadow" not in folders or clean is None:
+            return None
+        return _masked(folders["shadow"], clean, folders.get("mask") or folders.get("masks"))
+
+    return find
+
+
+def raindrop_scenes(part: str) -> Finder:
+    """Find AGAN's part: test_a/data/0_rain.png and test_a/gt/0_clean.png."""
+
+    def find(folder: Path) -> FoundSet | None:
+        place = _folders(folder).get(part, folder)
+        folders = _folders(place)
+        if place.name.lower() != part or not {"data", "gt"} <= folders.keys():
+            return None
+        return _masked(folders["data"], folders["gt"], None)
+
+    return find
+
+
+def spanet_scenes(folder: Path) -> FoundSet | None:
+    """Find SPANet's test set: real_test_1000/rain/001.png and gt/001gt.png."""
+    folders = _folders(folder)
+    if not {"rain", "gt"} <= folders.keys():
+        return None
+
+    def read() -> Matching:
+        rainy = _relative(folders["rain"], find_pictures(folders["rain"]))
+        clean = _relative(folders["gt"], find_pictures(folders["gt"]))
+        return match_names(rainy, {name.replace("gt.", "."): path for name, path in clean.items()})
+
+    return FoundSet(f"{folders['rain']} and gt", read)
+
+
+def _masked(degraded: Path, clean: Path, masks: Path | None) -> FoundSet:
+    def read() -> Matching:
+        matching = match_folders(degraded, clean)
+        return matching if masks is None else with_masks(matching, name_pictures(masks))
+
+    told = "" if masks is None else f", masks in {masks.name}"
+    return FoundSet(f"{degraded} and {clean.name}{told}", read)
 
 
 def gopro_scenes(part: str) -> Finder:

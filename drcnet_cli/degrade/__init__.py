@@ -1,4 +1,4 @@
-"""Synthetic rain, noise, blur and haze: pure functions of an image, parameters, a random generator.
+"""Synthetic damage: pure functions of an image, parameters and a random generator.
 
 `degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds, and
 `rain+noise` is rain and then noise. The same generator state gives the same bits. For ranges of
@@ -11,14 +11,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from drcnet_cli.degrade import blur
+from drcnet_cli.degrade import blur, drops, shadow
 from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
+from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
 from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
 from drcnet_cli.degrade.nothing import leave_sound
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
+from drcnet_cli.degrade.shadow import add_shadow
 
 __all__ = [
     "DEGRADATIONS",
@@ -67,6 +69,12 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+    "raindrop": lambda image, rng, streaks=(): add_drops(image, rng),
+    "raindrop-light": lambda image, rng, streaks=(): add_drops(image, rng, drops.LIGHT),
+    "raindrop-heavy": lambda image, rng, streaks=(): add_drops(image, rng, drops.HEAVY),
+    "shadow": lambda image, rng, streaks=(): add_shadow(image, rng),
+    "shadow-hard": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.HARD),
+    "shadow-soft": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.SOFT),
     "airnet5": _one_of("airnet5"),
     "nothing": lambda image, rng, streaks=(): leave_sound(image, rng),
 }
@@ -97,12 +105,15 @@ def degrade(image: Array, kind: str, rng: np.random.Generator, streaks: Streaks 
     """Degrade an image, float32 RGB 3 x H x W in [0, 1], in one of the ways of `DEGRADATIONS`.
 
     `kind` may name several, as `haze+camera`: each degrades what the one before it made. Both
-    results have the image's shape; `degraded` holds whole 255ths except for Gaussian noise.
+    results have the image's shape; `degraded` holds whole 255ths except for Gaussian noise. A mask
+    is that of all kinds that have one.
     `streaks`: rendered rain layers (uint8, H x W) that rain draws a part of its layers from.
     """
     first, *others = kind.split("+")
     pair = DEGRADATIONS[first](image, rng, streaks)
     for other in others:
         degraded = np.clip(pair.degraded, 0, 1)
-        pair = Degraded(DEGRADATIONS[other](degraded, rng, streaks).degraded, pair.clean)
+        more = DEGRADATIONS[other](degraded, rng, streaks)
+        masks = [mask for mask in (pair.mask, more.mask) if mask is not None]
+        pair = Degraded(more.degraded, pair.clean, np.maximum.reduce(masks) if masks else None)
     return pair

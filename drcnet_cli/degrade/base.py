@@ -25,11 +25,13 @@ class Degraded:
     """A pair to learn from; both are float32, 3 x H x W, aligned.
 
     `clean` is what restoring `degraded` should give: the given image, which the camera-noise
-    pipeline may have softened.
+    pipeline may have softened. `mask`, 1 x H x W of zeros and ones, tells which pixels are damaged,
+    where the degradation leaves others as they are.
     """
 
     degraded: Array
     clean: Array
+    mask: Array | None = None
 
 
 def to_hwc(image: Array) -> Array:
@@ -80,6 +82,17 @@ def jpeg(image: Array, quality: int, rng: np.random.Generator) -> Array:
     encoded = cv2.imencode(".jpg", stored, options)[1]
     decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return to_unit(decoded[top:, left:, ::-1])
+
+
+def visible_mask(mask: Array, degraded: Array, clean: Array) -> Array:
+    """Return a mask (H x W) as 1 x H x W float32, without what nobody could see damaged.
+
+    A pixel stays if one within four of it differs by more than one 255th: a shadow on black or a
+    drop before an even sky leaves nothing to find.
+    """
+    differs = np.abs(degraded - clean).max(2) > 1.5 / 255
+    near = cv2.dilate(differs.astype(np.uint8), np.ones((9, 9), np.uint8))
+    return (mask & (near > 0)).astype(np.float32)[None]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Pairs on disk: each picture of a folder, degraded (lq/NAME.png) and clean (gt/NAME.png)."""
+"""Pairs on disk: each picture of a folder, degraded (lq/NAME.png) and clean (gt/NAME.png).
+
+What damages some pixels alone has their mask beside them (mask/NAME.png).
+"""
 
 import hashlib
 from collections import Counter
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drcnet_cli.degrade import Streaks, degrade
+from drcnet_cli.degrade import Degraded, Streaks, degrade
 from drcnet_cli.degrade.base import Array
 from drcnet_cli.errors import ImageError, StorageError, UsageError
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
@@ -45,9 +48,10 @@ def make_pairs(
 ) -> MadePairs:
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
 
-    Pairs that exist are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures
-    are left out and reported; a full disk ends the run, as the last of `failed`. 8 bits, RGB.
-    Raises UsageError before any work starts.
+    Where the kind tells which pixels it damages, `mask` gets that, white on black. Pairs that exist
+    are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures are left out and
+    reported; a full disk ends the run, as the last of `failed`. 8 bits, RGB. Raises UsageError
+    before any work starts.
     """
     places = _places(source, destination)
     written, skipped, failed = 0, 0, []
@@ -58,9 +62,11 @@ def make_pairs(
         else:
             rng = rng_for(seed, path.relative_to(source).as_posix())
             try:
-                pair = degrade_pixels(read_rgb8(path), kind, rng, streaks)
-                write_png(lq, pair[0])
-                write_png(gt, pair[1])
+                pair = _degraded(read_rgb8(path), kind, rng, streaks)
+                write_png(lq, _stored(pair.degraded))
+                write_png(gt, _stored(pair.clean))
+                if pair.mask is not None:
+                    write_png(destination / "mask" / place, _stored(pair.mask.repeat(3, 0)))
                 written += 1
             except ImageError as error:
                 failed.append(error)
@@ -103,9 +109,16 @@ def degrade_pixels(
 
     H x W x 3 uint8 all three; what is clean may differ from `pixels`, as where noise is removed.
     """
-    image = np.ascontiguousarray(to_unit(pixels).transpose(2, 0, 1))
-    pair = degrade(image, kind, rng, streaks)
-    return to_uint8(pair.degraded).transpose(1, 2, 0), to_uint8(pair.clean).transpose(1, 2, 0)
+    pair = _degraded(pixels, kind, rng, streaks)
+    return _stored(pair.degraded), _stored(pair.clean)
+
+
+def _degraded(pixels: Array, kind: str, rng: np.random.Generator, streaks: Streaks) -> Degraded:
+    return degrade(np.ascontiguousarray(to_unit(pixels).transpose(2, 0, 1)), kind, rng, streaks)
+
+
+def _stored(image: Array) -> Array:
+    return to_uint8(image).transpose(1, 2, 0)
 
 
 def load_streaks(folder: Path | None) -> list[Array]:

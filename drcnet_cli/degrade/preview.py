@@ -42,7 +42,8 @@ def contact_sheet(
     """Lay out photographs (H x W x 3, uint8) and `columns` degradations of each: H x W x 3, uint8.
 
     Shows the middle of each photograph, at most `side` pixels wide and high. Captions give the PSNR
-    of a degraded picture, in dB over RGB. Each cell has a seed of its own.
+    of a degraded picture, in dB over RGB; its mask, where it has one, stands beside it. Each cell
+    has a seed of its own.
     """
     rows = []
     for row, photograph in enumerate(photographs):
@@ -51,6 +52,9 @@ def contact_sheet(
         for column in range(columns):
             pair = degrade(image, kind, np.random.default_rng((seed, row, column)), streaks)
             cells.append(_cell(pair.degraded, _psnr_caption(pair.degraded, pair.clean), side))
+            if pair.mask is not None:
+                mask = np.repeat(pair.mask, 3, 0)
+                cells.append(_cell(mask, f"mask, {pair.mask.mean():.0%}", side))
         rows.append(np.hstack(cells))
     return np.vstack(rows)
 

@@ -1,8 +1,8 @@
 """Scores of single pictures, and what they amount to over a data set."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from drcnet_cli.tasks import Protocol
@@ -13,7 +13,8 @@ class ImageScore:
     """One picture's scores, of the result and of the degraded input; PSNR in dB.
 
     `seconds` is the restoration alone. LPIPS (lower is better) is None unless it was asked for.
-    `note` says if the picture had to be scored otherwise than the others.
+    `note` says if the picture had to be scored otherwise than the others. `regions`: scores by name
+    of where a mask says that the picture is damaged, and of the rest (see `regions`).
     """
 
     name: str
@@ -27,6 +28,7 @@ class ImageScore:
     lpips: float | None = None
     input_lpips: float | None = None
     note: str = ""
+    regions: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def gain(self) -> float:
@@ -75,12 +77,12 @@ class Evaluation:
         """Whether its means may stand beside published ones."""
         return not self.failed and self.expected in (None, len(self.images))
 
-    def mean(self, field: str) -> float:
+    def mean(self, name: str) -> float:
         """Average a field of the scores, as published: PSNR in dB, not its squared errors.
 
         A perfect picture's infinite PSNR counts as 100 dB. NaN without pictures or values.
         """
-        values = [getattr(image, field) for image in self.images]
+        values = [getattr(image, name) for image in self.images]
         finite = [min(value, 100.0) for value in values if value is not None]
         return math.fsum(finite) / len(finite) if finite else math.nan
 
@@ -95,7 +97,27 @@ class Evaluation:
     def means(self) -> dict[str, float]:
         """Average every score that was taken."""
         means = {name: self.mean(name) for name in _AVERAGED}
-        return {name: value for name, value in means.items() if not math.isnan(value)}
+        means = {name: value for name, value in means.items() if not math.isnan(value)}
+        return {**means, **self.region_means()}
+
+    def region_means(self) -> dict[str, float]:
+        """Average the regions' scores: PSNR over pictures, Lab over pixels, as published."""
+        means = {}
+        for name in dict.fromkeys(name for image in self.images for name in image.regions):
+            there = [image for image in self.images if name in image.regions]
+            values = [min(image.regions[name], 100.0) for image in there]
+            weights = [_weight(image, name) for image in there]
+            total = math.fsum(v * w for v, w in zip(values, weights, strict=True))
+            means[name] = total / math.fsum(weights)
+        return means
+
+
+def _weight(image: ImageScore, name: str) -> float:
+    """Return how much a picture counts in a region's mean: Lab by its pixels there, others once."""
+    if "lab_" not in name:
+        return 1.0
+    pixels, share = image.width * image.height, image.regions["masked"]
+    return pixels * {"inside": share, "outside": 1 - share}.get(name.rpartition("_")[2], 1.0)
 
 
 def grouped(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[Evaluation]]]:

@@ -5,13 +5,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
+import numpy as np
 import torch
 
 from drcnet_cli.datasets.evaluation_sets import Suite
 from drcnet_cli.datasets.search import Array, Case
-from drcnet_cli.errors import DrcnetError, MemoryExhaustedError, NonFiniteError, import_extra
+from drcnet_cli.errors import (
+    DrcnetError,
+    MemoryExhaustedError,
+    NonFiniteError,
+    UsageError,
+    import_extra,
+)
 from drcnet_cli.evaluation.align import aligned_scores
 from drcnet_cli.evaluation.processes import Processes
+from drcnet_cli.evaluation.regions import region_scores
 from drcnet_cli.evaluation.results import ImageScore
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.metrics import psnr, ssim
@@ -146,6 +154,9 @@ def _restore(
         after = score(restored, target, protocol, lpips, notes.append)
         before = score(degraded, target, protocol, lpips)
         height, width = target.shape[:2]
+        regions = {}
+        if case.load_mask is not None:
+            regions = _regions(case, restored, degraded, target, protocol)
         return ImageScore(
             name=case.name,
             width=width,
@@ -158,9 +169,20 @@ def _restore(
             lpips=after[2],
             input_lpips=before[2],
             note=" ".join(notes),
+            regions=regions,
         )
 
     return pool.submit(scored)
+
+
+def _regions(
+    case: Case, restored: Array, degraded: Array, target: Array, protocol: Protocol
+) -> dict[str, float]:
+    """Score inside and outside a case's mask; raises UsageError for one of another size."""
+    mask: Array = case.load_mask() if case.load_mask else np.zeros(target.shape[:2], bool)
+    if mask.shape[:2] != target.shape[:2]:
+        raise UsageError("Its mask is of another size.", "A mask shows the same as its picture")
+    return region_scores(restored, degraded, target, mask, lab=protocol.lab)
 
 
 def _settle(case: Case, result: Future[ImageScore] | str) -> ImageScore | str:

@@ -51,9 +51,11 @@ def plan_set(
     return Measurement(test_set, suite, checkpoint or test_set.task)
 
 
-def plan_pairs(lq: Path, gt: Path, task: str, checkpoint: str | Path | None) -> Measurement:
+def plan_pairs(
+    lq: Path, gt: Path, task: str, checkpoint: str | Path | None, masks: Path | None = None
+) -> Measurement:
     """Take pairs of one's own, scored as the task's data sets are; raises UsageError."""
-    suite = pairs_suite(lq, gt)
+    suite = pairs_suite(lq, gt, masks)
     title, protocol = f"{lq} against {gt}", TASKS[task].protocol
     own = TestSet("", title, task, None, "", (), protocol=protocol)
     return Measurement(own, suite, checkpoint or task)

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.report.blocks import Table
 from drcnet_cli.tasks import Protocol
 
-_CHANNELS = {"rgb": "RGB", "y": "Y", "y8": "Y rounded"}
+_CHANNELS = {"rgb": "RGB", "y": "Y", "y8": "Y rounded", "yfull8": "Y of 0..255, rounded"}
 NO_VALUE = "-"
 
 
@@ -144,6 +144,8 @@ def describe_protocol(protocol: Protocol) -> str:
         parts.append("not rounded")
     if protocol.aligned:
         parts.append("aligned")
+    if protocol.lab:
+        parts.append("Lab by regions")
     return ", ".join(parts)
 
 
@@ -159,10 +161,34 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if evaluation.complete and (published := remark(evaluation.benchmark)):
         said.append(published)
     said += [f"{image.name}: {image.note}" for image in evaluation.images if image.note]
+    said += [regions] if (regions := describe_regions(evaluation)) else []
     lpips, before = evaluation.mean("lpips"), evaluation.mean("input_lpips")
     if not math.isnan(lpips):
         said.append(f"LPIPS {lpips:.4f}, of the input {before:.4f} (lower is better).")
     return said
+
+
+def describe_regions(evaluation: Evaluation) -> str:
+    """Say what the scores are where the pictures are damaged and elsewhere; "" without masks."""
+    means = evaluation.region_means()
+    if "psnr_inside" not in means:
+        return ""
+    said = (
+        f"Inside the masks {_pair(means, 'psnr_inside')} dB, outside "
+        f"{_pair(means, 'psnr_outside')} dB, where the result is {means['kept_outside']:.2f} dB "
+        "from the input (in brackets, the input's)."
+    )
+    if not evaluation.protocol.lab:
+        return said
+    regions = (("in the shadow", "inside"), ("outside", "outside"), ("of all", "all"))
+    shown = ", ".join(f"{_pair(means, f'lab_{part}')} {where}" for where, part in regions)
+    return f"{said} Difference in Lab, which papers call RMSE: {shown}."
+
+
+def _pair(means: Mapping[str, float], name: str) -> str:
+    """Write a mean, and the input's in brackets."""
+    mine, before = (means.get(key, math.nan) for key in (name, f"input_{name}"))
+    return f"{_number(mine, '.2f')} ({_number(before, '.2f')})"
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -183,13 +209,17 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
 def to_csv(evaluations: Iterable[Evaluation]) -> str:
     """Write one line a picture."""
     text = io.StringIO()
-    names = [field.name for field in fields(ImageScore)]
+    names = [field.name for field in fields(ImageScore) if field.name != "regions"]
+    evaluations = list(evaluations)
+    images = [image for evaluation in evaluations for image in evaluation.images]
+    more = list(dict.fromkeys(name for image in images for name in image.regions))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "checkpoint", *names])
+    writer.writerow(["dataset", "checkpoint", *names, *more])
     for evaluation in evaluations:
         key = evaluation.benchmark or evaluation.title
         for image in evaluation.images:
             values = [getattr(image, name) for name in names]
+            values += [image.regions.get(name) for name in more]
             writer.writerow([key, evaluation.setting.checkpoint, *values])
     return text.getvalue()
 

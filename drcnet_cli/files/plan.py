@@ -25,10 +25,15 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Job:
-    """One image to restore; both paths as the user would recognise them."""
+    """One image to restore; both paths as the user would recognise them.
+
+    `mask`: the file that tells where the damage is; `mask_out`: where to write what was found.
+    """
 
     source: Path
     destination: Path
+    mask: Path | None = None
+    mask_out: Path | None = None
 
 
 @dataclass(frozen=True)

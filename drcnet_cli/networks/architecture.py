@@ -84,7 +84,9 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: ANN401 - JSON holds anything
 class Architecture:
     """One kind of network; `name` is what checkpoints and `--network` call it, `title` its paper.
 
-    `load_type` imports its class, which is built from a `config_type`. The rest may be None:
+    `load_type` imports its class, which is built from a `config_type`. With `finds_damage` the
+    network tells where damage is, and may be told: `network(x, mask, return_mask=True)` returns the
+    picture and N x 1 x H x W in [0, 1], its own where `mask` is None. The rest may be None:
 
     * `begin_training(network)` changes fresh weights to those that training starts from;
     * `grow(network, width, seed)` makes a wider network that computes the same; raises UsageError
@@ -107,6 +109,7 @@ class Architecture:
     title: str
     config_type: type[NetworkConfig]
     load_type: "Callable[[], type[nn.Module]]"
+    finds_damage: bool = False
     begin_training: "Callable[[Any], None] | None" = None
     grow: "Callable[[Any, int, int], nn.Module] | None" = None
     fast_cpu: "Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]] | None" = None

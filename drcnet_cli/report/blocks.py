@@ -11,8 +11,8 @@ import numpy as np
 
 from drcnet_cli.imageio.folder import Pixels
 
-BEFORE, AFTER, TARGET = "before", "after", "target"
-_DEFAULT_LABELS = {BEFORE: "Before", AFTER: "After", TARGET: "Target"}
+BEFORE, AFTER, TARGET, DAMAGE = "before", "after", "target", "damage"
+_DEFAULT_LABELS = {BEFORE: "Before", AFTER: "After", TARGET: "Target", DAMAGE: "Damage found"}
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Up to three pictures of one scene under a slider; H x W x 3, of one size.
+    """Up to four pictures of one scene under a slider; H x W x 3, of one size.
 
-    `labels` name the pictures that there are, in the order before, after, target; without any they
-    are called so. Raises ValueError for pictures of another kind, of two sizes or wrongly labelled.
+    `labels` name the pictures that there are, in the order before, after, target, damage; without
+    any they are called so. `damage` shows where the damage was found. Raises ValueError for
+    pictures of another kind, of two sizes or wrongly labelled.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Comparison:
     target: Pixels | None
     labels: tuple[str, ...] = ()
     scores: Mapping[str, str] = field(default_factory=dict)
+    damage: Pixels | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not be laid over each other."""
@@ -51,8 +53,13 @@ class Comparison:
 
     @property
     def pictures(self) -> dict[str, Pixels]:
-        """Return the pictures that there are, by their part: before, after, target."""
-        parts = {BEFORE: self.before, AFTER: self.after, TARGET: self.target}
+        """Return the pictures that there are, by their part: before, after, target, damage."""
+        parts = {
+            BEFORE: self.before,
+            AFTER: self.after,
+            TARGET: self.target,
+            DAMAGE: self.damage,
+        }
         return {part: pixels for part, pixels in parts.items() if pixels is not None}
 
     @property

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.plan import Job
-from drcnet_cli.imageio.folder import read_for_display
+from drcnet_cli.imageio.folder import Pixels, read_for_display, read_rgb8
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
 
 PICTURES_SHOWN = 12
+_RED, _OVERLAY = (226, 48, 40), 0.65  # of damage, and how much of it hides the picture
 
 Item = TypeVar("Item")
 
@@ -29,13 +32,17 @@ def choose_evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 @dataclass(frozen=True)
 class Scene:
-    """Files that show the same, to be laid under a slider: before, after, maybe the target."""
+    """Files that show the same, to be laid under a slider: before, after, maybe the target.
+
+    `mask` tells where the damage is: it is laid over the first.
+    """
 
     title: str
     files: tuple[Path, ...]
     labels: tuple[str, ...]
     caption: str = ""
     scores: Mapping[str, str] = field(default_factory=dict)
+    mask: Path | None = None
 
 
 def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Iterator[Comparison]:
@@ -43,6 +50,7 @@ def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Ite
     for scene in scenes:
         try:
             first, second, *target = map(read_for_display, scene.files)
+            damage = None if scene.mask is None else overlaid(first, read_rgb8(scene.mask))
             yield Comparison(
                 scene.title,
                 scene.caption,
@@ -51,11 +59,24 @@ def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Ite
                 target[0] if target else None,
                 scene.labels,
                 scene.scores,
+                damage,
             )
         except (DrcnetError, ValueError) as error:  # removed or replaced in the meantime
             unread.append((scene, str(error)))
         except MemoryError:
             unread.append((scene, f"{scene.title} is too large for this machine's memory."))
+
+
+def overlaid(picture: Pixels, mask: Pixels) -> Pixels:
+    """Lay a mask over a picture, both H x W x 3: gray, and red where the mask is white.
+
+    Raises ValueError for two sizes.
+    """
+    if mask.shape != picture.shape:
+        raise ValueError(f"A mask of {mask.shape[1]} x {mask.shape[0]} pixels fits not the picture")
+    gray = picture.mean(2, dtype=np.float32, keepdims=True)
+    share = mask.max(2, keepdims=True) * np.float32(_OVERLAY / 255)
+    return np.rint(gray + share * (np.array(_RED, np.float32) - gray)).astype(np.uint8)
 
 
 def page_subtitle(restored: int, finished: int, failed: int) -> str:
@@ -83,8 +104,9 @@ def page_blocks(
         Scene(
             job.destination.name,
             (job.source, job.destination),
-            ("Before", "After"),
+            ("Before", "After", "Damage found") if (mask := _mask_of(job)) else ("Before", "After"),
             f"{job.source} \N{RIGHTWARDS ARROW} {job.destination}",
+            mask=mask,
         )
         for job in choose_evenly(jobs, PICTURES_SHOWN)
     )
@@ -96,3 +118,8 @@ def page_blocks(
         rows = [(str(scene.files[-1]), reason) for scene, reason in unread]
         yield Table("Restored, but not shown", ["File", "Reason"], rows)
     yield Facts("About this run", facts)
+
+
+def _mask_of(job: Job) -> Path | None:
+    """Return the mask that was found, or else the one that was given."""
+    return job.mask_out or job.mask

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, features
 
-from drcnet_cli.report.blocks import AFTER, BEFORE, TARGET, Comparison, Pixels
+from drcnet_cli.report.blocks import AFTER, BEFORE, DAMAGE, TARGET, Comparison, Pixels
 from drcnet_cli.report.markup import size, text
 
 # What is shown unscaled of pictures that had to be scaled down.
@@ -56,7 +56,13 @@ def draw_viewers(comparison: Comparison, level: int, max_side: int) -> str:
         comparison.after, other[1], min(_DETAIL_HEIGHT, max_side), min(_DETAIL_WIDTH, max_side)
     )
     cut = {part: pixels[rows, columns] for part, pixels in comparison.pictures.items()}
-    detail = replace(comparison, before=cut.get(BEFORE), after=cut[AFTER], target=cut.get(TARGET))
+    detail = replace(
+        comparison,
+        before=cut.get(BEFORE),
+        after=cut[AFTER],
+        target=cut.get(TARGET),
+        damage=cut.get(DAMAGE),
+    )
     place = f"{columns.start} pixels from the left, {rows.start} from the top"
     heading = (
         f'<h{level} class="detail">Unscaled: the part where {text(comparison.names[AFTER])} and '

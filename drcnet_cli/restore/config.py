@@ -14,7 +14,7 @@ from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.restore.diagnosis import cannot_tell
 from drcnet_cli.restore.experts import Experts, LookingRestorer
-from drcnet_cli.restore.restorer import Restorer, check_strength
+from drcnet_cli.restore.restorer import Restorer, check_finds_damage, check_strength
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.weights.fetch import resolve
@@ -28,7 +28,8 @@ class RestoreConfig:
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
     be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. `experts`:
     where the checkpoint tells what is wrong with a picture, the one made for that restores it;
-    `explain`: it says so. The others are the options of `drcnet restore` of these names.
+    `explain`: it says so. `masks`: it must tell where damage is. The others are the options of
+    `drcnet restore` of these names.
     """
 
     checkpoint: str | Path = ""
@@ -43,6 +44,7 @@ class RestoreConfig:
     strength: float = 1.0
     experts: bool = True
     explain: bool = False
+    masks: bool = False
 
     def devices(self) -> list[str]:
         """List what `device` names: several for `cuda:all` and `cuda:0,cuda:2`.
@@ -123,6 +125,8 @@ def open_model(config: RestoreConfig) -> LoadedModel:
     found = resolve(config.checkpoint, hub_repo=config.hub_repo, offline=config.offline)
     network, info = load_checkpoint(found.path)
     info.check_task(config.task)
+    if config.masks:
+        check_finds_damage(info)
     if config.task == ANY_DAMAGE and info.architecture.summarise is None:
         raise UsageError(
             f"{info.name or found.path} is a {info.architecture.title}, made for one task.",

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+import numpy as np
+
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
@@ -27,6 +29,7 @@ from drcnet_cli.imageio import (
     visible_pixels,
     write_picture,
 )
+from drcnet_cli.imageio.folder import read_rgb8
 from drcnet_cli.restore.finisher import Finisher, open_finisher
 
 if TYPE_CHECKING:
@@ -179,14 +182,16 @@ def restore_files(
             started = time.perf_counter()
             picture = future.result()
             observer.waited += time.perf_counter() - started
-            outcome, restored = _compute(job, picture, restorer, observer)
+            outcome, restored, mask = _compute(job, picture, restorer, observer)
             if restored is None:
                 outcomes.append(outcome)
                 observer.finished(outcome)
                 _give_back(gate, picture)
             else:
-                pending.add(writers.submit(_write_job, outcome, restored, options, gate, finisher))
-            del picture, restored  # the pools may now hold the only references
+                pending.add(
+                    writers.submit(_write_job, outcome, restored, mask, options, gate, finisher)
+                )
+            del picture, restored, mask  # the pools may now hold the only references
             collect(PENDING_WRITES)
             if refused:
                 break
@@ -211,7 +216,7 @@ def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Out
     """Restore one image where either path may be `STREAM`; return its outcome."""
     gate = _Gate(BYTES_IN_FLIGHT)
     source = sys.stdin.buffer if job.source == STREAM else job.source
-    outcome, restored = _compute(job, _read(source, options, gate), restorer, RunObserver())
+    outcome, restored, _ = _compute(job, _read(source, options, gate), restorer, RunObserver())
     if restored is None:
         return outcome
     target = sys.stdout.buffer if job.destination == STREAM else job.destination
@@ -283,27 +288,51 @@ def _give_back(gate: _Gate, picture: "Picture | DrcnetError") -> None:
 
 def _compute(
     job: Job, picture: "Picture | DrcnetError", restorer: "Restorer", observer: RunObserver
-) -> tuple[Outcome, Picture | None]:
-    """Restore one picture; return its outcome so far, and the result unless it failed."""
+) -> tuple[Outcome, Picture | None, np.ndarray | None]:
+    """Restore one picture; return its outcome so far, the result unless it failed, and a mask.
+
+    The mask, H x W x 1 uint8, is where a job has one, given or to be written.
+    """
     if isinstance(picture, DrcnetError):
-        return Outcome(job, error=picture), None
+        return Outcome(job, error=picture), None, None
     started = time.perf_counter()
     outcome = Outcome(job, megapixels=picture.megapixels)
     try:
-        pixels = restorer.restore(
-            visible_pixels(picture),
-            lambda share: observer.progress(share * outcome.megapixels, share),
-        )
+        visible, mask = visible_pixels(picture), None
+
+        def progress(share: float) -> None:
+            observer.progress(share * outcome.megapixels, share)
+
+        if job.mask or job.mask_out:
+            told = read_mask(job.mask, picture.pixels.shape) if job.mask else None
+            pixels, mask = restorer.restore_with_mask(visible, told, progress)
+        else:
+            pixels = restorer.restore(visible, progress)
         keep_hidden(pixels, picture)
     except ImageError as error:
         named = ImageError(f"{job.source}: {error.message}", error.hint)
-        return replace(outcome, error=named), None
+        return replace(outcome, error=named), None, None
     except MemoryError:
-        return replace(outcome, error=_too_large(job.source)), None
+        return replace(outcome, error=_too_large(job.source)), None, None
     seconds = time.perf_counter() - started
     notes = (note,) if (note := restorer.remark()) else ()
     outcome = replace(outcome, seconds=seconds, notes=notes, damage=restorer.damage())
-    return outcome, replace(picture, pixels=pixels)
+    return outcome, replace(picture, pixels=pixels), mask
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a mask, white where damaged, for a picture of a shape: H x W x 1 uint8.
+
+    Of colours the brightest channel counts. Raises ImageError for one of another size.
+    """
+    mask = read_rgb8(path).max(2, keepdims=True)
+    if mask.shape[:2] != shape[:2]:
+        sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], shape[:2])]
+        raise ImageError(
+            f"its mask {path} is {sizes[0]} pixels, not {sizes[1]}.",
+            "A mask shows the same as its picture, upright: white where damaged",
+        )
+    return mask
 
 
 def _too_large(source: object) -> ImageError:
@@ -311,10 +340,22 @@ def _too_large(source: object) -> ImageError:
 
 
 def _write_job(
-    outcome: Outcome, picture: Picture, options: WriteOptions, gate: _Gate, finisher: Finisher
+    outcome: Outcome,
+    picture: Picture,
+    mask: np.ndarray | None,
+    options: WriteOptions,
+    gate: _Gate,
+    finisher: Finisher,
 ) -> Outcome:
     """Write one result to its place, with what its file takes over from the input's."""
     job, notes = outcome.job, []
+    # First: where the result is, a later run takes the job for finished.
+    if mask is not None and job.mask_out is not None:
+        try:
+            write_picture(Picture(mask), job.mask_out)
+        except DrcnetError as error:
+            gate.give_back(picture.pixels.nbytes)
+            return replace(outcome, error=error)
 
     def finish(whole: Path) -> None:
         notes.extend(finisher.finish(job, whole))

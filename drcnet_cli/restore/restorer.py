@@ -17,6 +17,7 @@ from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release
 from drcnet_cli.engines import Engine
 from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, is_gray, to_unit
+from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
 from drcnet_cli.restore.tiling import (
@@ -100,6 +101,7 @@ class Restorer:
         self._unchecked = check_dtype and dtype != torch.float32
         self._overflowed = False  # and said so
         self.tiles_left = 0  # of the last picture, as they were
+        self._masking, self._told = False, False  # a fourth channel is the mask; and it is given
         self._notify = notify
 
     def describe(self) -> str:
@@ -132,6 +134,24 @@ class Restorer:
         """Return what seemed to be wrong with the last picture, for JSON; None: nobody looked."""
         return None
 
+    def restore_with_mask(
+        self,
+        pixels: np.ndarray,
+        mask: np.ndarray | None = None,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Restore as `restore` does; return where the damage is, H x W x 1 uint8, too.
+
+        255 is certain damage. `mask`, of that kind, is taken for it; None: the network looks for
+        it, which it must be able to (`check_finds_damage`).
+        """
+        self._masking, self._told = True, mask is not None
+        found = np.zeros((*pixels.shape[:2], 1), np.uint8) if mask is None else mask
+        try:
+            return self._restore(pixels, on_progress, found), found
+        finally:
+            self._masking = self._told = False
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:
@@ -142,9 +162,18 @@ class Restorer:
         that each batch of tiles completes. `tiles_left` counts those that the network made no
         picture of: they stay as they were. Raises MemoryExhaustedError, NonFiniteError.
         """
+        return self._restore(pixels, on_progress, None)
+
+    def _restore(
+        self,
+        pixels: np.ndarray,
+        on_progress: Callable[[float], None],
+        mask: np.ndarray | None,
+    ) -> np.ndarray:
+        """Restore pixels; a mask (H x W x 1 uint8) is what is told, or gets what is found."""
         if pixels.shape[2] == 3 and is_gray(pixels):
             # Gray stays gray by construction, whatever tint a network would give it.
-            gray = Restorer.restore(self, np.ascontiguousarray(pixels[..., :1]), on_progress)
+            gray = self._restore(np.ascontiguousarray(pixels[..., :1]), on_progress, mask)
             return np.repeat(gray, 3, axis=2)
         self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])
@@ -152,9 +181,17 @@ class Restorer:
 
         def keep(top: int, rows: np.ndarray) -> None:
             target = restored[top : top + rows.shape[1]]
-            target[...] = from_unit(rows, like=target)
+            target[...] = from_unit(rows[:3], like=target)
+            if mask is not None and not self._told:
+                mask[top : top + rows.shape[1], :, 0] = np.rint(rows[3] * 255)
 
-        for done in self._restore_plan(plan, partial(_read_tile, plan, pixels), keep):
+        def read(top: int, left: int) -> np.ndarray:
+            tile = _read_tile(plan, pixels, top, left)
+            if mask is None:
+                return tile
+            return np.concatenate([tile, _read_tile(plan, mask, top, left)[:1]])
+
+        for done in self._restore_plan(plan, read, keep):
             on_progress(done / len(plan))
         if self.info.task in TASKS and TASKS[self.info.task].keeps_flat:
             keep_flat(restored, pixels)
@@ -182,7 +219,7 @@ class Restorer:
         emit: Callable[[int, np.ndarray], None],
     ) -> Iterable[int]:
         """Restore every tile of the plan; yield the number of tiles that each step finished."""
-        blender = RowBlender(plan, emit)
+        blender = RowBlender(plan, emit, 4 if self._masking else 3)
         places = iter(plan)
         while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
             for tile in self._restore_tiles(np.stack([read(*place) for place in chunk])):
@@ -265,7 +302,8 @@ class Restorer:
                 restored[lost] = self._redo_in_float32(batch[lost])
             restored.clamp_(0, 1)
             if self.strength != 1:
-                restored = batch.lerp(restored, self.strength).clamp_(0, 1)
+                mixed = batch[:, :3].lerp(restored[:, :3], self.strength).clamp_(0, 1)
+                restored[:, :3] = mixed
             return restored.cpu().numpy()
 
     def _redo_in_float32(self, batch: Tensor) -> Tensor:
@@ -291,7 +329,7 @@ class Restorer:
             reduced = self._forward(batch, self.dtype).clamp(0, 1)
             exact = self._forward(batch, torch.float32).clamp(0, 1)
         self._unchecked = False  # only now: where memory ran out above, a smaller tile is checked
-        error = (reduced - exact).square().mean().item()
+        error = (reduced - exact)[:, :3].square().mean().item()
         if not error <= 10 ** (-BFLOAT16_MIN_PSNR / 10):  # NaN counts as different
             self._notify(f"{dtype_name(self.dtype)} is too coarse here: computing in float32.")
             self.dtype = torch.float32
@@ -317,7 +355,22 @@ class Restorer:
                 self._fast[dtype] = self._fast_cpu(self.network, dtype)
             return self._fast[dtype](batch)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            return self.network(batch).float()
+            if not self._masking:
+                return self.network(batch).float()
+            told = batch[:, 3:] if self._told else None
+            image, mask = self.network(batch[:, :3], told, return_mask=True)
+            return torch.cat([image.float(), mask.float()], 1)
+
+
+def check_finds_damage(info: CheckpointInfo) -> None:
+    """Raise UsageError unless a checkpoint's network finds damage, and may be told where it is."""
+    if not info.architecture.finds_damage:
+        able = " or ".join(each.title for each in NETWORKS.values() if each.finds_damage)
+        raise UsageError(
+            f"{info.name or 'The checkpoint'} is a {info.architecture.title}, which does not tell "
+            "where the damage is.",
+            f"Leave out --mask and --mask-out, or use a checkpoint of {able}",
+        )
 
 
 def check_strength(strength: float) -> float:

@@ -273,16 +273,18 @@ class RowBlender:
     rows belong to the blender and change with the next tile: use or copy them at once.
     """
 
-    def __init__(self, plan: TilePlan, emit: Callable[[int, np.ndarray], None]) -> None:
+    def __init__(
+        self, plan: TilePlan, emit: Callable[[int, np.ndarray], None], channels: int = 3
+    ) -> None:
         self._plan = plan
         self._emit = emit
         self._added = 0
         self._top = 0  # the image row of the band's first row
         padded_width = plan.lefts[-1] + plan.tile_width
-        self._band = np.zeros((3, plan.tile_height, padded_width), np.float32)
+        self._band = np.zeros((channels, plan.tile_height, padded_width), np.float32)
 
     def add(self, tile: np.ndarray) -> None:
-        """Add the next tile in plan order: 3 x tile_height x tile_width."""
+        """Add the next tile in plan order: channels x tile_height x tile_width."""
         plan = self._plan
         row, column = divmod(self._added, len(plan.lefts))
         left = plan.lefts[column]

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
@@ -27,10 +29,16 @@ _MORE_MEMORY = (
 
 
 class _Samples(Dataset[Tensor | DrcnetError]):
-    """Samples by request: degraded over clean, 2 x 3 x patch x patch; or another crop below."""
+    """Samples by request: degraded over clean, 2 x 3 x patch x patch; or something else below."""
 
-    def __init__(self, source: SampleSource, other_crops: bool) -> None:
-        self._sample = source.two_crops if other_crops else source.sample
+    def __init__(
+        self, source: SampleSource, other_crops: bool, mask_threshold: float | None
+    ) -> None:
+        self._sample: Callable[[int, int], Sequence[NDArray[np.float32]]] = source.sample
+        if other_crops:
+            self._sample = source.two_crops
+        elif mask_threshold is not None:
+            self._sample = partial(source.masked, threshold=mask_threshold)
 
     def __getitem__(self, request: Request) -> Tensor | DrcnetError:
         try:
@@ -66,15 +74,16 @@ def load_batches(
     *,
     pin: bool,
     other_crops: bool = False,
+    mask_threshold: float | None = None,
 ) -> Iterator[Tensor]:
     """Return the stream's batches, 2 x N x 3 x patch x patch each: degraded, then clean.
 
-    With `other_crops` they are 3 x N ...: last, another crop of each degraded picture. Errors of
-    the source come out here as what they are. With 0 workers all is computed in the calling
-    process.
+    With `other_crops` they are 3 x N ...: last, another crop of each degraded picture; with a
+    `mask_threshold`, masks of the damage (see `SampleSource.masked`). Errors of the source come out
+    here as what they are. With 0 workers all is computed in the calling process.
     """
     loader = DataLoader(
-        _Samples(source, other_crops),
+        _Samples(source, other_crops, mask_threshold),
         batch_sampler=stream,  # pyright: ignore[reportArgumentType] - an endless sampler has no len
         num_workers=workers,
         prefetch_factor=max(_AHEAD_EACH, _AHEAD // workers) if workers else None,

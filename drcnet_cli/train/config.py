@@ -48,6 +48,7 @@ class TrainConfig:
     data_root: str = _data("", "Folder with the data set that --task names, in its own layout.")
     lq: str = _data("", "Folder of degraded pictures of your own; --gt has the clean ones.")
     gt: str = _data("", "Folder of clean pictures, matched with --lq's by name.")
+    masks: str = _data("", "Folder of --lq's masks, white where damaged, matched by name.")
     clean: tuple[str, ...] = _data((), "Clean photographs, degraded on the fly; repeatable.")
     degrade: str = _data(
         "", "Kind of degradation, or several in turn: noise,rain; default: the task's."
@@ -87,6 +88,12 @@ class TrainConfig:
     knots: int = _loss(0, "Approximate intra's negatives by so many, which is faster; 0: all.")
     encoder_first: float = _loss(
         0.067, "Share of the budget in which AirNet's encoder learns alone."
+    )
+    localise_first: float = _loss(
+        0.25, "Share of the budget in which SPAIR learns to find the damage, before it is frozen."
+    )
+    damage_threshold: float = _loss(
+        0.1, "Difference of 0..1 from the clean picture that is damage to find, without masks."
     )
     queue: int = _loss(1280, "Pictures before that AirNet's contrast compares with.")
     vgg: str = _loss("", "File with VGG19's weights; default: torchvision's, downloaded.")
@@ -254,8 +261,9 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     for name, lowest in at_least.items():
         value = getattr(config, name)
         checks[name] = (lowest <= value < math.inf, f"it must be {lowest} or more")
-    for name in ("holdout", "unusual", "warmup", "ema", "encoder_first"):
+    for name in ("holdout", "unusual", "warmup", "ema", "encoder_first", "localise_first"):
         checks[name] = (0 <= getattr(config, name) < 1, "it must be at least 0 and below 1")
+    checks["damage_threshold"] = (0 < config.damage_threshold <= 1, "it must be in 0..1, not 0")
     checks["lr"] = (config.lr_min <= config.lr < math.inf, "it must be lr_min or more")
     betas_fine = len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)
     checks["betas"] = (betas_fine, "give two numbers, at least 0 and below 1")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from drcnet_cli.datasets.pairs import Pair, match_folders
+from drcnet_cli.datasets.pairs import Pair, match_folders, match_masks
 from drcnet_cli.datasets.training_sets import MIXED_SETS, TRAINING_SETS, find_dataset
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import name_pictures, read_rgb8
@@ -48,7 +48,7 @@ def open_data(config: TrainConfig) -> TrainingData:
     """Find, count and split the data; raises UsageError if there is none, or more than one kind."""
     kinds = {
         "--data-root": bool(config.data_root),
-        "--lq and --gt": bool(config.lq or config.gt),
+        "--lq and --gt": bool(config.lq or config.gt or config.masks),
         "--clean": bool(config.clean),
     }
     given = [name for name, present in kinds.items() if present]
@@ -203,6 +203,8 @@ def _own_pairs(config: TrainConfig) -> TrainingData:
     if not (config.lq and config.gt):
         raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
     matching = match_folders(Path(config.lq), Path(config.gt))
+    if config.masks:
+        matching = match_masks(matching, Path(config.masks))
     pairs, unequal = _part_unequal(matching.pairs)
     notes = [f"{len(matching.pairs)} pairs matched by name", *matching.notes(), *unequal]
     summary = {"kind": "pairs", "folders": [Path(config.lq).name, Path(config.gt).name]}

@@ -141,8 +141,8 @@ def degraded_crop(picture: Pixels, kind: str, side: int, rng: np.random.Generato
     """
     margin = margin_of(kind)
     clean = vary_colour(to_unit_chw(cut_scaled(picture, side + 2 * margin, rng)), rng)
-    degraded, _ = degrade_crop(clean, lambda image, rng: degrade(image, kind, rng), margin, rng)
-    return quantize(degraded)
+    pair = degrade_crop(clean, lambda image, rng: degrade(image, kind, rng), margin, rng)
+    return quantize(pair.degraded)
 
 
 def teach_kinds(

@@ -112,7 +112,8 @@ class Training:
                 used = self._used()
                 if stop or used >= 1:
                     break
-                if phase is not (phase := phase_at(self.phases, used, self.progress.step)):
+                within = self.objective.within(used)
+                if phase is not (phase := phase_at(self.phases, within, self.progress.step)):
                     batches = self._begin(phase, threads)
                 rate = self._step(batches, used)
                 self._after_step(phase, rate)
@@ -153,13 +154,15 @@ class Training:
             default_workers(self.accelerator.num_processes) if wanted < 0 else wanted,
             pin=self.parts.device.type == "cuda",
             other_crops=self.objective.other_crops,
+            mask_threshold=self.config.damage_threshold if self.objective.masks else None,
         )
 
     def _step(self, batches: Iterator[Tensor], used: float) -> float:
         """Make one step of the optimiser, from `accumulate` batches; return its learning rate."""
         parts, config, losses = self.parts, self.config, []
         torch_seed(config.seed, self.progress.step, self.accelerator.process_index)
-        rate = learning_rate(used, config.lr, config.lr_min, config.warmup)
+        within = self.objective.within(used)
+        rate = learning_rate(within, config.lr, config.lr_min, config.warmup)
         for group in parts.optimizer.param_groups:
             group["lr"] = rate
         self.objective.begin_step(used)

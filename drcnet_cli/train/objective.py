@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from drcnet_cli.errors import UsageError
@@ -38,12 +39,14 @@ CROP_ALPHA = 0.1  # weight of the contrast of crops in AirNet's released code
 class Objective(ABC):
     """What training minimises; `summary` tells of it in JSON types, for the checkpoint.
 
-    `other_crops`: whether it is called with another crop of each degraded picture, too. Objectives
-    that learn along, or that change in the course of a run, have more than the call.
+    `other_crops`: whether it is called with another crop of each degraded picture, too; `masks`:
+    with masks of the damage. Objectives that learn along, or that change in the course of a run,
+    have more than the call.
     """
 
     summary: dict[str, Any]
     other_crops: ClassVar[bool] = False
+    masks: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(
@@ -63,6 +66,13 @@ class Objective(ABC):
 
     def begin(self, run: "Run") -> None:  # noqa: B027 - most have nothing to do
         """Make ready for a run, or for going on with `run.objective_state`."""
+
+    def within(self, used: float) -> float:
+        """Return the share of its schedule (rate, patches) that a share of the budget stands for.
+
+        What is trained in several steps gives each a schedule of its own.
+        """
+        return used
 
     def begin_step(self, used: float) -> None:  # noqa: B027
         """Make ready for a step; `used` is the share of the budget before it."""
@@ -212,8 +222,95 @@ class TwoCropObjective(Objective):
         return MomentumContrast(net.encoder, channels, max(1, length)).state_dict()
 
 
+class TwoStepObjective(Objective):
+    """First where the damage is, then what was there (SPAIR sections 3.1 and 4).
+
+    For the share `localise_first` of the budget `network.localisation` learns alone, by the binary
+    cross-entropy of its logits with the masks; at the seam it takes its averaged weights, which
+    users get, and is frozen. Then `network.restoration` learns by the distance to the clean image.
+    Each step has the whole schedule of rates and patches. A network that makes no use of masks
+    (table 6's Net1) has no first step.
+    """
+
+    masks = True
+
+    def __init__(self, config: TrainConfig, *_: object) -> None:
+        if config.contrastive != "none":
+            raise UsageError(
+                f"--contrastive {config.contrastive} is DRCNet's: SPAIR has none.", "Leave it out"
+            )
+        self._kind: StageKind = cast(StageKind, config.loss)
+        self._share = config.localise_first
+        self._localising = False
+        self.summary: dict[str, Any] = {
+            "kind": "localisation, then restoration",
+            "localise_first": self._share,
+            "damage_threshold": config.damage_threshold,
+        }
+
+    def begin(self, run: "Run") -> None:
+        """Take the two networks, and whether the first has been frozen."""
+        network: Any = run.network
+        average: Any = run.average.network
+        self._networks = network.localisation, network.restoration
+        self._average = average.localisation
+        if not network.config.guided:
+            self._share = 0.0
+        self._frozen = run.objective_state.get("frozen", torch.zeros(1))
+        if not self._share:  # as it came, of --init; or of no use
+            self._frozen = torch.ones(1)
+
+    def within(self, used: float) -> float:
+        """Let each of the two steps have a schedule of its own."""
+        if used < self._share:
+            return used / self._share
+        return (used - self._share) / (1 - self._share)
+
+    def begin_step(self, used: float) -> None:
+        """Tell which of the two learns; freeze the first when its time is over."""
+        self._localising = used < self._share
+        if self._localising:  # again, where a run that was over got a larger budget
+            self._frozen = torch.zeros(1)
+        elif not self._frozen:
+            self._networks[0].load_state_dict(self._average.state_dict())
+            self._frozen = torch.ones(1)
+
+    def __call__(
+        self, model: nn.Module, degraded: Tensor, clean: Tensor, *others: Tensor
+    ) -> Tensor:
+        """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
+        # Several processes wait for each other until all weights have a gradient.
+        idle = sum(weight.sum() for weight in self._networks[self._localising].parameters())
+        if self._localising:
+            logits = model(degraded, localise_only=True).float()
+            loss = F.binary_cross_entropy_with_logits(logits, others[0][:, :1])
+        else:
+            loss = image_loss(model(degraded), clean, self._kind)
+        return loss + 0 * idle
+
+    def after_backward(self) -> None:
+        """Take the gradients of what does not learn away: a zero would count as a step."""
+        for weight in self._networks[self._localising].parameters():
+            weight.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Return whether the first step is over."""
+        return {"frozen": self._frozen}
+
+    @classmethod
+    def expected_state(
+        cls, network: nn.Module, found: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return one number."""
+        return {"frozen": torch.zeros(1)}
+
+
 # By the network's name in NETWORKS: how its outputs become a loss.
-OBJECTIVES: dict[str, type[Objective]] = {"drcnet": TwoStageObjective, "airnet": TwoCropObjective}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "drcnet": TwoStageObjective,
+    "airnet": TwoCropObjective,
+    "spair": TwoStepObjective,
+}
 
 
 def mean_psnr(

@@ -21,6 +21,7 @@ from drcnet_cli.train.cache import PictureCache
 T = TypeVar("T")
 Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
 TwoCrops = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Masked = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 # Multiplied, not divided as `imageio.pixels` does: the last bit differs, and a run that goes on
 # should see what it saw before.
@@ -37,6 +38,30 @@ class SampleSource(Protocol):
     def two_crops(self, number: int, patch: int) -> TwoCrops:
         """Return (degraded, clean, another crop of the same degraded picture), as `sample` does."""
         ...
+
+    def masked(self, number: int, patch: int, threshold: float) -> Masked:
+        """Return (degraded, clean, mask of the damage), the first two as `sample` does.
+
+        The mask has ones and zeros, alike in its three channels: the data's own, or where the two
+        pictures differ by `threshold` or more.
+        """
+        ...
+
+
+def damage_mask(
+    degraded: NDArray[np.float32],
+    clean: NDArray[np.float32],
+    mask: NDArray[np.float32] | None,
+    threshold: float,
+) -> NDArray[np.float32]:
+    """Return a mask of 3 x H x W: the given one (1 or 3 x H x W), or by the largest difference.
+
+    Only severe damage is meant to count (SPAIR section 3.1), which leaves the threshold open.
+    """
+    if mask is not None:
+        return np.broadcast_to(mask, degraded.shape)
+    differs = np.abs(degraded - clean).max(0, keepdims=True) >= threshold
+    return np.broadcast_to(differs.astype(np.float32), degraded.shape)
 
 
 def sample_rng(seed: int, number: int) -> np.random.Generator:
@@ -112,9 +137,10 @@ class PairSource:
         self._pairs = list(pairs)
         # In the order of the pairs, so that both sides of the first ones are kept; a clean picture
         # that several pairs share is kept once.
-        paths = list(dict.fromkeys(path for pair in pairs for path in (pair.degraded, pair.clean)))
+        sides = [[p for p in (x.degraded, x.clean, x.mask) if p is not None] for x in pairs]
+        paths = list(dict.fromkeys(path for side in sides for path in side))
         numbers = {path: number for number, path in enumerate(paths)}
-        self._numbers = [(numbers[pair.degraded], numbers[pair.clean]) for pair in pairs]
+        self._numbers = [[numbers[path] for path in side] for side in sides]
         self.cache = PictureCache(paths, limit_mb)
         self._seed = seed
         self._crops = crops
@@ -126,8 +152,19 @@ class PairSource:
         ImageError if none is left.
         """
         rng = sample_rng(self._seed, number)
-        crops = turn(cut(self._pictures(number), patch, rng), rng)
+        crops = turn(cut(self._pictures(number)[:2], patch, rng), rng)
         return to_unit_chw(crops[0]), to_unit_chw(crops[1])
+
+    def masked(self, number: int, patch: int, threshold: float) -> Masked:
+        """Return (degraded, clean, mask): the pair's own mask, or by `threshold`.
+
+        Pairs are left out, and ImageError is raised, as by `sample`.
+        """
+        rng = sample_rng(self._seed, number)
+        degraded, clean, *masks = turn(cut(self._pictures(number), patch, rng), rng)
+        own = (masks[0] > 127).transpose(2, 0, 1).astype(np.float32) if masks else None
+        both = to_unit_chw(degraded), to_unit_chw(clean)
+        return (*both, damage_mask(*both, own, threshold))
 
     def two_crops(self, number: int, patch: int) -> TwoCrops:
         """Return (degraded, clean, another random crop of the degraded picture), all turned alike.
@@ -135,18 +172,19 @@ class PairSource:
         Pairs are left out, and ImageError is raised, as by `sample`.
         """
         rng = sample_rng(self._seed, number)
-        pictures = self._pictures(number)
+        pictures = self._pictures(number)[:2]
         crops = turn((*cut(pictures, patch, rng), *cut(pictures[:1], patch, rng)), rng)
         return to_unit_chw(crops[0]), to_unit_chw(crops[1]), to_unit_chw(crops[2])
 
-    def _pictures(self, number: int) -> tuple[Pixels, Pixels]:
-        def read(which: int) -> tuple[Pixels, Pixels]:
-            first, second = self._numbers[which]
-            degraded, clean = self.cache[first], self.cache[second]
-            if degraded.shape != clean.shape:
-                self.cache.leave_out(first)
-                raise two_sizes(self._pairs[which], degraded.shape, clean.shape)
-            return degraded, clean
+    def _pictures(self, number: int) -> tuple[Pixels, ...]:
+        def read(which: int) -> tuple[Pixels, ...]:
+            numbers = self._numbers[which]
+            pictures = tuple(self.cache[one] for one in numbers)
+            for other in pictures[1:]:
+                if other.shape != pictures[0].shape:
+                    self.cache.leave_out(numbers[0])
+                    raise two_sizes(self._pairs[which], pictures[0].shape, other.shape)
+            return pictures
 
         which = picture_number(number, len(self._pairs), self._seed, self._crops)
         return from_the_next_readable(which, len(self._pairs), read)
@@ -170,6 +208,11 @@ class TurnSource:
         """Return (degraded, clean, another crop of the same degraded picture), as they do."""
         turn, which = divmod(number, len(self._sources))
         return self._sources[which].two_crops(turn, patch)
+
+    def masked(self, number: int, patch: int, threshold: float) -> Masked:
+        """Return (degraded, clean, mask of the damage), as they do."""
+        turn, which = divmod(number, len(self._sources))
+        return self._sources[which].masked(turn, patch, threshold)
 
 
 def two_sizes(pair: Pair, degraded: tuple[int, ...], clean: tuple[int, ...]) -> ImageError:

@@ -328,6 +328,6 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
 def _portable(config: TrainConfig) -> dict[str, Any]:
     """Return the settings for a checkpoint's metadata: of files and folders only the last names."""
     values = asdict(config)
-    for name in ("data_root", "lq", "gt", "streaks", "init", "vgg", "out", "resume"):
+    for name in ("data_root", "lq", "gt", "masks", "streaks", "init", "vgg", "out", "resume"):
         values[name] = Path(values[name]).name
     return {**values, "clean": [Path(folder).name for folder in config.clean]}

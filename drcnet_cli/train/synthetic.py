@@ -26,9 +26,11 @@ from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.folder import read_rgb8
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import (
+    Masked,
     Sample,
     TwoCrops,
     cut,
+    damage_mask,
     from_the_next_readable,
     middle,
     picture_number,
@@ -110,7 +112,14 @@ class SyntheticSource:
 
         Of a damaged picture, from the next one. Raises ImageError if none can be read.
         """
-        return self._sample(number, patch, sample_rng(self._seed, number))
+        pair = self._sample(number, patch, sample_rng(self._seed, number))
+        return pair.degraded, pair.clean
+
+    def masked(self, number: int, patch: int, threshold: float) -> Masked:
+        """Return (degraded, clean, mask): the degradation's own mask, or by `threshold`."""
+        pair = self._sample(number, patch, sample_rng(self._seed, number))
+        mask = damage_mask(pair.degraded, pair.clean, pair.mask, threshold)
+        return pair.degraded, pair.clean, mask
 
     def two_crops(self, number: int, patch: int) -> TwoCrops:
         """Return (degraded, clean, another crop of the same degraded picture).
@@ -119,14 +128,14 @@ class SyntheticSource:
         that face each other: a quarter of each is the other's.
         """
         rng = sample_rng(self._seed, number)
-        degraded, clean = self._sample(number, patch + patch // 2, rng)
+        pair = self._sample(number, patch + patch // 2, rng)
         sides = slice(0, patch), slice(-patch, None)
         down, right = int(rng.integers(2)), int(rng.integers(2))
         here = (slice(None), sides[down], sides[right])
         there = (slice(None), sides[1 - down], sides[1 - right])
-        return degraded[here], clean[here], degraded[there]
+        return pair.degraded[here], pair.clean[here], pair.degraded[there]
 
-    def _sample(self, number: int, patch: int, rng: np.random.Generator) -> Sample:
+    def _sample(self, number: int, patch: int, rng: np.random.Generator) -> Degraded:
         count = len(self._cache)
         which = picture_number(number, count, self._seed, self._crops)
         picture = from_the_next_readable(which, count, self._cache.__getitem__)
@@ -149,11 +158,12 @@ def _unusual(degrade: Degrade, image: NDArray[np.float32], rng: np.random.Genera
 
 def degrade_crop(
     clean: NDArray[np.float32], degrade: Degrade, margin: int, rng: np.random.Generator
-) -> Sample:
-    """Degrade 3 x H x W and cut `margin` pixels off each side: (degraded, clean)."""
+) -> Degraded:
+    """Degrade 3 x H x W and cut `margin` pixels off each side."""
     pair = degrade(clean, rng)
-    inner = slice(margin, -margin or None)
-    return pair.degraded[:, inner, inner], pair.clean[:, inner, inner]
+    inner = (slice(None), slice(margin, -margin or None), slice(margin, -margin or None))
+    mask = None if pair.mask is None else pair.mask[inner]
+    return Degraded(pair.degraded[inner], pair.clean[inner], mask)
 
 
 def held_pair(path: Path, name: str, degrade: Degrade, margin: int, side: int) -> Sample:
@@ -163,4 +173,5 @@ def held_pair(path: Path, name: str, degrade: Degrade, margin: int, side: int) -
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     crop = to_unit_chw(middle(read_rgb8(path), side + 2 * margin))
-    return degrade_crop(crop, degrade, margin, rng)
+    pair = degrade_crop(crop, degrade, margin, rng)
+    return pair.degraded, pair.clean

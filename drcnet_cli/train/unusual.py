@@ -61,7 +61,7 @@ def unusual_pair(photograph: Array, degrade: Degrade, rng: np.random.Generator) 
     if kind != "gray":
         return pair
     # What was gray before it was stored as RGB has noise that is the same in all channels.
-    return Degraded(_repeat(pair.degraded[1]), _repeat(pair.clean[1]))
+    return Degraded(_repeat(pair.degraded[1]), _repeat(pair.clean[1]), pair.mask)
 
 
 def unusual_picture(kind: str, photograph: Array, rng: np.random.Generator) -> Array:

@@ -47,6 +47,12 @@ def test_published_numbers():
         "sots-outdoor": 500,
         "o-haze": 45,
         "nh-haze": 55,
+        "raindrop-a": 58,
+        "raindrop-b": 249,
+        "istd": 540,
+        "istd-plus": 540,
+        "srd": 408,
+        "spanet": 1000,
         **{f"{name}-{sigma}": count for name, count in noise.items() for sigma in (15, 25, 50)},
     }
 

@@ -30,6 +30,10 @@ def test_published_numbers():
         "realblur": 3758,
         "reside-ots": 72135,
         "reside-its": 13990,
+        "raindrop-train": 861,
+        "istd-train": 1330,
+        "istd-plus-train": 1330,
+        "srd-train": 2680,
     }
 
 
