@@ -69,6 +69,11 @@ TASKS: dict[str, Task] = {
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
+        Task(
+            "hybrid",
+            "blur, noise and compression, together or alone",
+            ("hybrid", "hybrid-mild", "hybrid-moderate", "hybrid-severe"),
+        ),
         Task(ANY_DAMAGE, "noise, rain or haze, whichever there is", ("airnet5",), keeps_flat=False),
     )
 }

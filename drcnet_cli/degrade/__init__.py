@@ -1,4 +1,4 @@
-"""Synthetic rain, noise and blur: pure functions of an image, parameters and a random generator.
+"""Synthetic rain, noise, blur and haze: pure functions of an image, parameters and random numbers.
 
 `degrade(image, "rain", rng)` draws a random degradation; `DEGRADATIONS` names the kinds. The same
 generator state gives the same bits. For ranges of your own, call the functions of `noise`,
@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from drcnet_cli.degrade import blur
+from drcnet_cli.degrade import blur, hybrid
 from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.haze import add_mixed_haze
+from drcnet_cli.degrade.hybrid import add_hybrid, add_levels
 from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 
@@ -56,12 +57,19 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur": lambda image, rng, streaks=(): add_blur(image, rng),
     "blur-light": lambda image, rng, streaks=(): add_blur(image, rng, blur.LIGHT),
     "blur-heavy": lambda image, rng, streaks=(): add_blur(image, rng, blur.HEAVY),
+    "hybrid": lambda image, rng, streaks=(): add_hybrid(image, rng, streaks=streaks),
+    "hybrid-mild": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MILD),
+    "hybrid-moderate": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MODERATE),
+    "hybrid-severe": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.SEVERE),
     "airnet5": _one_of("airnet5"),
 }
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a
 # blur, and of a demosaicing or a JPEG block. To be cut off; kinds that are not here have none.
-MARGINS = {"blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8}
+MARGINS = {
+    "blur": 32, "blur-light": 16, "blur-heavy": 32, "noise": 8, "camera": 8,
+    "hybrid": 16, "hybrid-mild": 16, "hybrid-moderate": 16, "hybrid-severe": 16,
+}  # fmt: skip
 
 
 def degrade(image: Array, kind: str, rng: np.random.Generator, streaks: Streaks = ()) -> Degraded:
