@@ -131,7 +131,6 @@ def test_every_weight_learns_and_features_are_of_each_phase(changes):
     image, features = net(torch.rand(2, 3, 16, 16), return_features=True)
     assert [feature.shape for feature in features] == [(2, 6, 16, 16)] * 2
     image.square().mean().backward()
-    # What the last phase hands on as a residual has no taker, but all of it is used in the phase.
     for name, weight in net.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
 

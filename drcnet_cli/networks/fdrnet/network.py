@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from drcnet_cli.networks.fdrnet.config import FDRNetConfig
 from drcnet_cli.networks.layers import conv3x3, pad_to_multiple
 
-REDUCTION = 8  # of channel attention: ours
+REDUCTION, SLOPE = 8, 0.1  # of channel attention: ours
 LEAST_OFFSET = 1e-2  # of the normalisation, so that no channel is amplified more than tenfold: ours
 
 
@@ -91,7 +91,8 @@ class FALayer(nn.Module):
 class ChannelAttention(nn.Module):
     """Weigh channels by their means over the picture, through two 1x1 convolutions and a sigmoid.
 
-    Ours are those of RCAN (Zhang et al. 2018), which the paper's name for it points to.
+    Those of RCAN (Zhang et al. 2018), which the paper's name for it points to, but for the slope of
+    the activation between: of so few units all may fall silent, and would stay so.
     """
 
     def __init__(self, channels: int) -> None:
@@ -103,7 +104,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Turn N x C x H x W into the same shape."""
         mean = x.float().mean((2, 3), keepdim=True).to(x.dtype)
-        return x * torch.sigmoid(self.expand(F.relu(self.squeeze(mean))))
+        return x * torch.sigmoid(self.expand(F.leaky_relu(self.squeeze(mean), SLOPE)))
 
 
 class ResBlock(nn.Module):
