@@ -89,6 +89,11 @@ TASKS: dict[str, Task] = {
             keeps_flat=False,
         ),
         Task(
+            "hybrid",
+            "blur, noise and compression, together or alone",
+            ("hybrid", "hybrid-mild", "hybrid-moderate", "hybrid-severe"),
+        ),
+        Task(
             ANY_DAMAGE,
             "noise, rain or haze, whichever there is",
             ("airnet5",),

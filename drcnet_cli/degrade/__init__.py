@@ -11,12 +11,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from drcnet_cli.degrade import blur, drops, shadow
+from drcnet_cli.degrade import blur, drops, hybrid, shadow
 from drcnet_cli.degrade.base import Array, Degraded, Streaks
 from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
+from drcnet_cli.degrade.hybrid import add_hybrid, add_levels
 from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
 from drcnet_cli.degrade.nothing import leave_sound
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
@@ -75,6 +76,10 @@ DEGRADATIONS: dict[str, Degradation] = {
     "shadow": lambda image, rng, streaks=(): add_shadow(image, rng),
     "shadow-hard": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.HARD),
     "shadow-soft": lambda image, rng, streaks=(): add_shadow(image, rng, shadow.SOFT),
+    "hybrid": lambda image, rng, streaks=(): add_hybrid(image, rng, streaks=streaks),
+    "hybrid-mild": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MILD),
+    "hybrid-moderate": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MODERATE),
+    "hybrid-severe": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.SEVERE),
     "airnet5": _one_of("airnet5"),
     "nothing": lambda image, rng, streaks=(): leave_sound(image, rng),
 }
@@ -88,6 +93,10 @@ MARGINS = {
     "noise": 8,
     "camera": 8,
     "nothing": 8,
+    "hybrid": 16,
+    "hybrid-mild": 16,
+    "hybrid-moderate": 16,
+    "hybrid-severe": 16,
 }
 
 

@@ -66,14 +66,22 @@ def quantize(image: Array) -> Array:
     return np.rint(np.clip(image, 0, 1) * np.float32(255)) * np.float32(1 / 255)
 
 
-def jpeg(image: Array, quality: int, rng: np.random.Generator) -> Array:
-    """Compress and decompress H x W x 3 at `quality` (1..100), chroma halved or not.
+def jpeg(
+    image: Array,
+    quality: int,
+    rng: np.random.Generator,
+    *,
+    aligned: bool = False,
+    halved: bool | None = None,
+) -> Array:
+    """Compress and decompress H x W x 3 at `quality` (1..100).
 
-    The 8 x 8 grid starts at a random phase: a crop need not start on a block.
+    The 8 x 8 grid starts at a random phase, as a crop need not start on a block, or `aligned` at
+    the corner. `halved`: chroma at half the resolution; None draws that.
     """
-    top, left = (int(offset) for offset in rng.integers(0, 8, 2))
+    top, left = (0, 0) if aligned else (int(offset) for offset in rng.integers(0, 8, 2))
     padded = cv2.copyMakeBorder(image, top, 0, left, 0, cv2.BORDER_REPLICATE)
-    halved = chance(rng, 0.5)
+    halved = chance(rng, 0.5) if halved is None else halved
     sampling = (
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     )

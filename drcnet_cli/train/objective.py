@@ -28,12 +28,14 @@ from drcnet_cli.train.losses import (
     stage_loss,
 )
 from drcnet_cli.train.samples import Sample
+from drcnet_cli.train.svdo import mean_svdo
 from drcnet_cli.train.vgg import load_vgg
 
 if TYPE_CHECKING:
     from drcnet_cli.train.setup import Run
 
 CROP_ALPHA = 0.1  # weight of the contrast of crops in AirNet's released code
+SVDO_ALPHA = 1e-5  # FDR-Net, eq. 8
 
 
 class Objective(ABC):
@@ -305,11 +307,36 @@ class TwoStepObjective(Objective):
         return {"frozen": torch.zeros(1)}
 
 
+class DisentanglingObjective(Objective):
+    """Distance to the clean image plus `alpha` times SVDO of the features (FDR-Net, eq. 8).
+
+    These are what each phase's FDM makes, and their SVDO the mean over the phases. Without `alpha`
+    no eigenvalue is computed.
+    """
+
+    def __init__(self, config: TrainConfig, *_: object) -> None:
+        if config.contrastive != "none":
+            raise UsageError(
+                f"--contrastive {config.contrastive} is DRCNet's: FDR-Net has SVDO.", "Leave it out"
+            )
+        self._kind: StageKind = cast(StageKind, config.loss)
+        self._alpha = SVDO_ALPHA if config.alpha < 0 else config.alpha
+        self.summary: dict[str, Any] = {"kind": "SVDO", "alpha": self._alpha}
+
+    def __call__(self, model: nn.Module, degraded: Tensor, clean: Tensor, *_: Tensor) -> Tensor:
+        """Run the model on N x 3 x H x W in [0, 1] and return the loss, a scalar."""
+        if not self._alpha:
+            return image_loss(model(degraded), clean, self._kind)
+        image, features = model(degraded, return_features=True)
+        return image_loss(image, clean, self._kind) + self._alpha * mean_svdo(features)
+
+
 # By the network's name in NETWORKS: how its outputs become a loss.
 OBJECTIVES: dict[str, type[Objective]] = {
     "drcnet": TwoStageObjective,
     "airnet": TwoCropObjective,
     "spair": TwoStepObjective,
+    "fdrnet": DisentanglingObjective,
 }
 
 

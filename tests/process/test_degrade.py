@@ -47,7 +47,9 @@ def pixels(path):
     return np.asarray(Image.open(path))
 
 
-@pytest.mark.parametrize("task", ["rain", "derain", "noise", "blur", "haze", "dehaze", "auto"])
+@pytest.mark.parametrize(
+    "task", ["rain", "derain", "noise", "blur", "haze", "dehaze", "hybrid", "auto"]
+)
 def test_preview_of_drawn_scenes_needs_no_photographs(tmp_path, task):
     result = run("--task", task, "--preview", tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
