@@ -189,7 +189,8 @@ def _prepare(
     if channel == "rgb":
         return first, second
     if channel == "yfull8":
-        return tuple(np.floor(x @ _FULL_LUMA + 0.5)[..., None] for x in (first, second))
+        first, second = (np.floor(x @ _FULL_LUMA + 0.5)[..., None] for x in (first, second))
+        return first, second
     first, second = luma(first)[..., None], luma(second)[..., None]
     if channel == "y8":
         # MATLAB rounds halves up; numpy's rint would round them to even.

@@ -42,7 +42,9 @@ def combinations(least: int, most: int) -> tuple[tuple[int, int, int], ...]:
     Their sum less 2 is in `least`..`most`.
     """
     return tuple(
-        levels for levels in product(_LEVELS, repeat=3) if least <= sum(levels) - 2 <= most
+        (blur, noise, jpeg)
+        for blur, noise, jpeg in product(_LEVELS, _LEVELS, _LEVELS)
+        if least <= blur + noise + jpeg - 2 <= most
     )
 
 
@@ -65,7 +67,7 @@ def add_levels(
     clean = to_hwc(image)
     levels = severity[int(rng.integers(len(severity)))]
     sigma, noise, quality = (
-        rng.uniform(*sorted(bounds[level - 1 : level + 1]))
+        rng.uniform(min(bounds[level - 1 : level + 1]), max(bounds[level - 1 : level + 1]))
         for bounds, level in zip((_BLURS, _NOISES, _QUALITIES), levels, strict=True)
     )
     blurred = soften(clean, sigma)

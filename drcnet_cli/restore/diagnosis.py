@@ -31,12 +31,12 @@ class Diagnosis:
         return max(self.shares, key=self.shares.__getitem__)
 
     @property
-    def by_tasks(self) -> dict[tuple[str, ...], float]:
-        """Sum the shares of the kinds that the same tasks undo; `()` is nothing wrong."""
-        sums: dict[tuple[str, ...], float] = {}
+    def by_task(self) -> dict[str, float]:
+        """Return for each task the share of the kinds that it is called for by."""
+        sums: dict[str, float] = {}
         for kind, share in self.shares.items():
-            tasks = tasks_of_kind(kind)
-            sums[tasks] = sums.get(tasks, 0.0) + share
+            for task in tasks_of_kind(kind):
+                sums[task] = sums.get(task, 0.0) + share
         return sums
 
     def describe(self) -> str:

@@ -62,9 +62,12 @@ def looking(**settings) -> LookingRestorer:
         ({"nothing": 0.9, "haze": 0.1}, 0, []),
         ({"gaussian_25": 0.6, "haze": 0.4}, 1, ["n"]),
         ({"rain": 0.5, "nothing": 0.3, "haze": 0.2}, 10, ["r"]),
-        ({"haze": 0.95, "nothing": 0.05}, 100, ["h"]),
-        # Haze that is not certain: the next likely.
+        ({"haze": 0.995, "nothing": 0.005}, 100, ["h"]),
+        # Haze that is not certain is left; noise beside it is not.
         ({"haze": 0.6, "nothing": 0.4}, 0, []),
+        ({"haze": 0.4, "gaussian_25": 0.6}, 1, ["n"]),
+        # Two kinds that call for noise's removal, neither of them the likeliest.
+        ({"haze": 0.4, "gaussian_25": 0.3, "rain_gaussian_25": 0.3}, 1, ["n"]),
         # What came last is undone first.
         ({"rain_gaussian_25": 0.6, "rain": 0.4}, 11, ["n", "r"]),
     ],
@@ -129,11 +132,7 @@ def test_patches_reach_all_four_corners_and_gray_has_three_channels():
 
 def test_shares_of_kinds_add_up_by_what_undoes_them():
     found = Diagnosis({"nothing": 0.1, "gaussian-15": 0.3, "camera": 0.2, "rain+noise": 0.4})
-    assert found.by_tasks == {
-        (): pytest.approx(0.1),
-        ("denoise",): pytest.approx(0.5),
-        ("denoise", "derain"): pytest.approx(0.4),
-    }
+    assert found.by_task == {"denoise": pytest.approx(0.9), "derain": pytest.approx(0.4)}
     assert found.likeliest == "rain+noise"
     assert "rain+noise 40%, gaussian-15 30%" in found.describe()
 
