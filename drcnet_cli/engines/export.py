@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from drcnet_cli.engines import load_library
-from drcnet_cli.engines.onnx_model import OLDEST_OPSET, Shape, build_onnx, metadata
+from drcnet_cli.engines.onnx_model import Shape, build_onnx, metadata
 from drcnet_cli.engines.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.networks.graph import OLDEST_OPSET
 from drcnet_cli.weights.fetch import resolve
 from drcnet_cli.weights.store import describe_file
 
