@@ -36,7 +36,7 @@ probe (float[1,1,3,3] x, float[1,1,3,3] w, float[1,18,1,1] shifts) => (float[1,1
 def best_opset(name: str) -> int:
     """Return the operator set that a backend is quickest in.
 
-    ONNX Runtime has deformable convolutions on the CPU since lately; OpenVINO was not tried.
+    ONNX Runtime has deformable convolutions on the CPU since lately; OpenVINO cannot read them.
     """
     if name != "onnx":
         return OLDEST_OPSET

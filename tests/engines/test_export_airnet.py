@@ -126,6 +126,19 @@ def test_a_file_that_computes_otherwise_is_not_kept(tmp_path, monkeypatch, wrong
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_openvino_files(tmp_path):
+    pytest.importorskip("openvino", reason="needs drcnet[openvino]")
+    # Of more than one pixel: what OpenVINO made of a Gather after SpaceToDepth was wrong.
+    net, path = network(shrink=2), tmp_path / "small.safetensors"
+    save_checkpoint(path, net.state_dict(), info(net))
+    done = export(path, tmp_path / "x.xml", "openvino")
+    assert max(item.max_error for item in done.parity) < 1e-5
+    with pytest.raises(UsageError, match="OpenVINO cannot read") as caught:
+        export(path, tmp_path / "y.xml", "openvino", opset=19)
+    assert caught.value.hint == "Use --opset 18"
+    assert not list(tmp_path.glob("y.*"))
+
+
 def test_the_command(drcnet, tmp_path):
     net, path = network(shrink=2), tmp_path / "small.safetensors"
     save_checkpoint(path, net.state_dict(), info(net))

@@ -41,11 +41,11 @@ class AirNetGraph:
     def network(self, net: AirNet, x: str, output: str) -> None:
         """Add `AirNet`: the image, named `output`. What the encoder tells in a vector is not."""
         to, config, restorer = self.to, net.config, net.restorer
-        shrunk = self.unshuffle(x, config.shrink)
+        shrunk = to.node("SpaceToDepth", x, blocksize=config.shrink) if config.shrink > 1 else x
         if config.deformable and to.opset < DEFORM_CONV_OPSET:
             self._lay_grid(shrunk)
-        guide = self.residual_block("encoder.first", net.encoder.first, shrunk)
-        features = y = to.conv("restorer.shallow", restorer.shallow, shrunk)
+        guide = self.first_block("encoder.first", net.encoder.first, shrunk)
+        features = y = to.conv("restorer.shallow", _colours_within(restorer.shallow), shrunk)
         for index, group in enumerate(restorer.groups):
             assert isinstance(group, DGG)
             y = self.group(f"restorer.groups.{index}", group, y, guide)
@@ -57,22 +57,14 @@ class AirNetGraph:
             image = to.node("Add", image, x)
         to.node("Identity", image, name=output)
 
-    def unshuffle(self, x: str, shrink: int) -> str:
-        """Add `pixel_unshuffle` of three channels; ONNX has the colours within each pixel."""
-        if shrink == 1:
-            return x
-        pixels = range(shrink**2)
-        order = [pixel * 3 + colour for colour in range(3) for pixel in pixels]
-        deep = self.to.node("SpaceToDepth", x, blocksize=shrink)
-        return self.to.node("Gather", deep, self.to.constant(order), axis=1)
-
-    def residual_block(self, name: str, block: ResidualBlock, x: str) -> str:
-        """Add `ResidualBlock`."""
+    def first_block(self, name: str, block: ResidualBlock, x: str) -> str:
+        """Add the `ResidualBlock` that sees the picture."""
         to = self.to
-        y = self._norm(f"{name}.norm1", block.norm1, to.conv(f"{name}.conv1", block.conv1, x))
-        y = to.conv(f"{name}.conv2", block.conv2, self._leaky(y))
+        y = to.conv(f"{name}.conv1", _colours_within(block.conv1), x)
+        y = self._leaky(self._norm(f"{name}.norm1", block.norm1, y))
+        y = to.conv(f"{name}.conv2", block.conv2, y)
         y = self._norm(f"{name}.norm2", block.norm2, y)
-        beside = to.conv(f"{name}.shortcut", block.shortcut, x)
+        beside = to.conv(f"{name}.shortcut", _colours_within(block.shortcut), x)
         beside = self._norm(f"{name}.shortcut_norm", block.shortcut_norm, beside)
         return self._leaky(to.node("Add", y, beside))
 
@@ -182,3 +174,15 @@ def _across_first(places: nn.Conv2d) -> nn.Conv2d:
     swapped = copy.deepcopy(places)
     swapped.load_state_dict({name: value[order] for name, value in places.state_dict().items()})
     return swapped
+
+
+def _colours_within(conv: nn.Conv2d) -> nn.Conv2d:
+    """Copy a layer that sees the picture, its channels in SpaceToDepth's order: by pixel first.
+
+    torch's `pixel_unshuffle` has them by colour first.
+    """
+    pixels = conv.in_channels // 3
+    order = [colour * pixels + pixel for pixel in range(pixels) for colour in range(3)]
+    moved = copy.deepcopy(conv)
+    moved.load_state_dict({**conv.state_dict(), "weight": conv.weight[:, order]})
+    return moved
