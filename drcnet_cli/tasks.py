@@ -67,7 +67,10 @@ TASKS: dict[str, Task] = {
         Task(
             "denoise",
             "noise",
-            ("noise", "gaussian", "gaussian-15", "gaussian-25", "gaussian-50", "camera"),
+            (
+                *("noise", "gaussian", "gaussian-15", "gaussian-25", "gaussian-50"),
+                *("gaussian-varying", "camera"),
+            ),
             ("sidd", "bsd400", "wed"),
         ),
         Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),

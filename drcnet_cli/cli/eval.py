@@ -21,7 +21,6 @@ from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
 from drcnet_cli.cli._output import note, notifier
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError, UsageError
 from drcnet_cli.tasks import ANY_DAMAGE
-from drcnet_cli.weights.manifest import load_manifest
 
 if TYPE_CHECKING:
     from drcnet_cli.evaluation.session import Evaluator, Measurement
@@ -223,23 +222,22 @@ class Request:
         from drcnet_cli.datasets.evaluation_sets import sets_named
         from drcnet_cli.evaluation import session
 
-        any_task = self.task in (None, ANY_DAMAGE)
-        if self.task == ANY_DAMAGE and checkpoint is None:
-            checkpoint = load_manifest().default_for(ANY_DAMAGE).name
         if self.lq is not None and self.gt is not None:
             if checkpoint is None:
                 choose_checkpoint(self.task, None, None)
             task = self.task or _task_of(checkpoint)
             plans = [session.plan_pairs(self.lq, self.gt, task, checkpoint, self.masks)]
         elif self.reproduce:
-            plans = session.plan_everything(self.data_root or Path(), checkpoint, seed)
+            root = self.data_root or Path()
+            plans = session.plan_everything(root, checkpoint, seed, self.task)
         else:
             names = [name for name in (self.dataset or "").split(",") if name]
             found = dict.fromkeys(item for name in names for item in sets_named(name))
             root = self.data_root or Path()
-            plans = [session.plan_set(item, root, checkpoint, seed) for item in found]
+            one = checkpoint or (ANY_DAMAGE if self.task == ANY_DAMAGE else None)
+            plans = [session.plan_set(item, root, one, seed) for item in found]
         # A checkpoint of another task is refused later; data sets of another task are left out.
-        plans = [plan for plan in plans if any_task or plan.test_set.task == self.task]
+        plans = [plan for plan in plans if self.task in (None, ANY_DAMAGE, plan.test_set.task)]
         if not plans:
             raise UsageError(f"None of these data sets is for {self.task}.", "Leave out --task")
         return [replace(plan, suite=plan.suite.first(limit)) for plan in plans]

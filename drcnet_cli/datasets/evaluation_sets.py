@@ -10,12 +10,14 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
   `evaluate_SIDD.m` and `evaluate_GOPRO_HIDE.m` call. GoPro and HIDE: the same of 8-bit results.
 * RealBlur: see `drcnet_cli.evaluation.align`. 3758 of its pairs are for training, 980 for testing.
 * Gaussian noise: `numpy.random.default_rng((seed, index)).normal(0, sigma, shape)` is added to
-  8-bit values, neither rounded nor clipped; `index` counts the sorted pictures from 0.
+  8-bit values, neither rounded nor clipped; `index` counts the sorted pictures from 0. Varying
+  noise (AirNet, section 4.5) is the same with another sigma in each quarter of a picture.
 * Kodak24, blurred: the picture that `drcnet degrade --task blur` makes with the same seed. Ours, so
   that nothing is published for it.
 * Levin: four gray pictures by eight shakes of a real camera, whose targets lie a little beside the
   results: aligned as RealBlur's. Publications compare by error ratios, which need the kernels.
-* SOTS, O-HAZE and NH-HAZE: RGB of 8-bit results. AirNet's tables have SOTS' outdoor part.
+* SOTS, O-HAZE and NH-HAZE: RGB of 8-bit results. AirNet's tables have SOTS' outdoor part, and
+  Rain100L on RGB: a set of its own, of the pictures of the other.
 * Raindrops: luma over the full range, rounded, and SSIM with a 7 x 7 window of equal weights, as in
   `metrics.py` of the data set's own code (rui1996/DeRaindrop). Shadows: Lab (see `Protocol`).
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
@@ -31,9 +33,10 @@ from drcnet_cli.datasets import matlab, search
 from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks
 from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
+from drcnet_cli.degrade.noise import VARYING, in_quarters
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import read_rgb8
-from drcnet_cli.tasks import TASKS, Protocol
+from drcnet_cli.tasks import ANY_DAMAGE, TASKS, Protocol
 
 SIGMAS = (15, 25, 50)
 
@@ -53,15 +56,16 @@ _BLOCKS = Protocol(ssim_variant="3d", rounded=False)
 class TestSet(DataSet):
     """A published set to measure on.
 
-    `sigma`: of the Gaussian noise that is added, in 0..255. `degradation`: the kind that `drcnet
-    degrade` makes the degraded pictures with. `public`: whether its targets are; without, results
-    can only be submitted.
+    `sigma`: of the Gaussian noise that is added, in 0..255; four: of a picture's quarters.
+    `degradation`: the kind that `drcnet degrade` makes the degraded pictures with. `public`:
+    whether its targets are; without, results can only be submitted. Of the task `auto` is what
+    networks for any damage are compared by; one for a single kind may be measured on it, too.
     """
 
     __test__ = False  # says to pytest that this is no test
 
     protocol: Protocol = Protocol()
-    sigma: int | None = None
+    sigma: int | tuple[int, ...] | None = None
     degradation: str = ""
     public: bool = True
 
@@ -188,11 +192,13 @@ def _remade(suite: Suite, remake: Callable[[int, str, Array], tuple[Array, Array
     return replace(suite, cases=tuple(remade(*item) for item in enumerate(suite.cases)))
 
 
-def _with_noise(suite: Suite, sigma: float, seed: int) -> Suite:
+def _with_noise(suite: Suite, sigma: int | tuple[int, ...], seed: int) -> Suite:
     """Add seeded Gaussian noise to the targets: float32, neither rounded nor clipped."""
 
     def noisy(index: int, _name: str, target: Array) -> tuple[Array, Array]:
-        noise = np.random.default_rng((seed, index)).normal(0, sigma, target.shape)
+        size = target.shape[:2]
+        scale = sigma if isinstance(sigma, int) else in_quarters(sigma, *size)[..., None]
+        noise = np.random.default_rng((seed, index)).normal(0, scale, target.shape)
         return ((target + noise) / 255).astype(np.float32), target
 
     return _remade(suite, noisy)
@@ -253,6 +259,13 @@ def _shadow(name: str, title: str, count: int, where: str, finder: Finder, *own:
     )
 
 
+def _cbsd68() -> list[TestSet]:
+    """Return BSD68 with noise of one level, and with AirNet's four levels in a picture."""
+    whole = _noise("CBSD68", 68, "CBSD68 (clausmichele/CBSD68-dataset on GitHub)", "cbsd68-dataset")
+    title = f"CBSD68, sigma {VARYING[0]} to {VARYING[-1]} in quarters"
+    return [*whole, replace(whole[0], name="cbsd68-varying", title=title, sigma=VARYING)]
+
+
 def _realblur(letter: str) -> TestSet:
     listing = f"RealBlur_{letter}_test_list.txt"
     return TestSet(
@@ -289,6 +302,13 @@ TEST_SETS: dict[str, TestSet] = {
         _rain("Test100", 98),
         _rain("Rain100H", 100, search.rain100_original),
         _rain("Rain100L", 100, search.rain100_original),
+        replace(
+            _rain("Rain100L", 100, search.rain100_original),
+            name="rain100l-rgb",
+            title="Rain100L on RGB",
+            task=ANY_DAMAGE,
+            protocol=Protocol(),
+        ),
         _rain("Test2800", 2800),
         _rain("Test1200", 1200),
         TestSet(
@@ -402,7 +422,7 @@ TEST_SETS: dict[str, TestSet] = {
         ),
         _realblur("J"),
         _realblur("R"),
-        *_noise("CBSD68", 68, "CBSD68 (clausmichele/CBSD68-dataset on GitHub)", "cbsd68-dataset"),
+        *_cbsd68(),
         *_noise("Kodak24", 24, "the Kodak Lossless True Color Image Suite (r0k.us)", "kodak"),
         TestSet(
             "kodak24-blur",
@@ -489,8 +509,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "raindrop": ("raindrop-a", "raindrop-b"),
     "shadow": ("istd", "istd-plus", "srd"),
     "sots": ("sots-indoor", "sots-outdoor"),
+    # AirNet's table 4, whose mean is published.
+    "airnet": ("cbsd68-15", "cbsd68-25", "cbsd68-50", "rain100l-rgb", "sots-outdoor"),
     **{
         name: tuple(f"{name}-{sigma}" for sigma in SIGMAS)
         for name in ("cbsd68", "kodak24", "mcmaster", "urban100")
     },
 }
+
+# What networks for any damage are measured on without being asked for more: AirNet's tables.
+ALL_IN_ONE = (*GROUPS["airnet"], "cbsd68-varying")

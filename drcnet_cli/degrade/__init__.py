@@ -18,7 +18,12 @@ from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
 from drcnet_cli.degrade.hybrid import add_hybrid, add_levels
-from drcnet_cli.degrade.noise import GaussianParams, add_gaussian_noise, add_noise
+from drcnet_cli.degrade.noise import (
+    GaussianParams,
+    add_gaussian_noise,
+    add_noise,
+    add_varying_noise,
+)
 from drcnet_cli.degrade.nothing import leave_sound
 from drcnet_cli.degrade.rain import HEAVY, LIGHT, add_mixed_rain, add_rain
 from drcnet_cli.degrade.shadow import add_shadow
@@ -62,6 +67,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "gaussian-15": _gaussian(15),
     "gaussian-25": _gaussian(25),
     "gaussian-50": _gaussian(50),
+    "gaussian-varying": lambda image, rng, streaks=(): add_varying_noise(image, rng),
     "camera": lambda image, rng, streaks=(): add_camera_noise(image, rng),
     "rain": add_mixed_rain,
     "rain-light": lambda image, rng, streaks=(): add_rain(image, rng, LIGHT, streaks),

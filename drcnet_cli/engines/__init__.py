@@ -87,9 +87,9 @@ def make_engine(name: str, network: "nn.Module", info: "CheckpointInfo") -> Engi
     """
     check_installed(name)
     from drcnet_cli.engines.onnx_model import build_onnx
-    from drcnet_cli.engines.runtimes import RuntimeEngine
+    from drcnet_cli.engines.runtimes import RuntimeEngine, best_opset
 
-    model = build_onnx(network, info).SerializeToString()
+    model = build_onnx(network, info, opset=best_opset(name)).SerializeToString()
     return RuntimeEngine(name, model, info.config.multiple)
 
 

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from drcnet_cli.engines import load_library
-from drcnet_cli.engines.onnx_model import OLDEST_OPSET, Shape, build_onnx, metadata
+from drcnet_cli.engines.onnx_model import Shape, build_onnx, metadata
 from drcnet_cli.engines.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
-from drcnet_cli.errors import DrcnetError
+from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
+from drcnet_cli.networks.graph import OLDEST_OPSET
 from drcnet_cli.weights.fetch import resolve
 from drcnet_cli.weights.store import describe_file
 
@@ -113,7 +114,13 @@ def _write_openvino(
     openvino = load_library("openvino", "openvino")
     with tempfile.TemporaryDirectory(prefix="drcnet-export-") as folder:
         made = Path(folder) / "model.xml"
-        graph = openvino.Core().read_model(model)
+        try:
+            graph = openvino.Core().read_model(model)
+        except RuntimeError as error:  # its reader lacks an operator
+            raise UsageError(
+                "OpenVINO cannot read this network in the operator set asked for.",
+                f"Use --opset {OLDEST_OPSET}",
+            ) from error
         for key, text in facts.items():
             graph.set_rt_info(text, ["drcnet", key])
         openvino.serialize(graph, str(made), str(weights_beside(made)))

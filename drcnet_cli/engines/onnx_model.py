@@ -7,11 +7,10 @@ from torch import nn
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import METADATA_KEY, CheckpointInfo
-from drcnet_cli.networks.graph import GraphWriter
+from drcnet_cli.networks.graph import OLDEST_OPSET, GraphWriter
 from drcnet_cli.version import __version__
 
 INPUT, OUTPUT = "image", "restored"
-OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an input
 MOST_BYTES = 2**31 - 2**24  # protobuf's limit, less what is no weight
 
 
@@ -61,7 +60,7 @@ def build_onnx(
     shape.check(info.config.multiple)
     _check_opset(opset)
     _check_size(network, half)
-    writer = GraphWriter(half=half)
+    writer = GraphWriter(half=half, opset=opset)
     architecture.write_onnx(writer, network, INPUT, OUTPUT)
     sides = [shape.batch or "batch", 3, shape.height or "height", shape.width or "width"]
     values = [

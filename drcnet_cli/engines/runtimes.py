@@ -2,15 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from onnx import parser
 from torch import Tensor
 
 from drcnet_cli.device import dtype_name
 from drcnet_cli.engines import load_library
+from drcnet_cli.errors import UsageError
+from drcnet_cli.networks.graph import DEFORM_CONV_OPSET, OLDEST_OPSET
 from drcnet_cli.networks.layers import pad_to_multiple
 
 # 8 tiles of 64 pixels, one of 192. A batch of 8 of the latter takes up to 15 % longer, tiles of 64
@@ -19,6 +23,28 @@ PIXELS_AT_ONCE = 2**15
 OFTEN = 24  # times that a shape comes before OpenVINO compiles for it alone
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # as OpenVINO calls them
 Runtime = Callable[[np.ndarray], np.ndarray]
+
+
+# The least that a deformable convolution takes.
+_PROBE = f"""<ir_version: 9, opset_import: ["": {DEFORM_CONV_OPSET}]>
+probe (float[1,1,3,3] x, float[1,1,3,3] w, float[1,18,1,1] shifts) => (float[1,1,1,1] y) {{
+  y = DeformConv (x, w, shifts)
+}}"""
+
+
+@cache
+def best_opset(name: str) -> int:
+    """Return the operator set that a backend is quickest in.
+
+    ONNX Runtime has deformable convolutions on the CPU since lately; OpenVINO cannot read them.
+    """
+    if name != "onnx":
+        return OLDEST_OPSET
+    try:
+        OnnxRuntime(parser.parse_model(_PROBE).SerializeToString(), 1)
+    except UsageError:
+        return OLDEST_OPSET
+    return DEFORM_CONV_OPSET
 
 
 class RuntimeEngine:
@@ -60,7 +86,10 @@ class RuntimeEngine:
 
 
 class OnnxRuntime:
-    """Runs an ONNX model, a file or its bytes, with that many threads."""
+    """Runs an ONNX model, a file or its bytes, with that many threads.
+
+    Raises UsageError for one with operators that this onnxruntime lacks.
+    """
 
     def __init__(self, model: bytes | Path, threads: int) -> None:
         runtime = load_library("onnxruntime", "onnx")
@@ -69,13 +98,19 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors only
         # Threads that wait spin otherwise, which slows what else the machine does.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = runtime.InferenceSession(
-            str(model) if isinstance(model, Path) else model,
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-        self._input = self._session.get_inputs()[0].name
         state = runtime.capi.onnxruntime_pybind11_state
+        try:
+            self._session = runtime.InferenceSession(
+                str(model) if isinstance(model, Path) else model,
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except state.NotImplemented as error:
+            raise UsageError(
+                f"onnxruntime {runtime.__version__} cannot compute this on a CPU: {error}",
+                f"Use --opset {OLDEST_OPSET}, or pip install --upgrade onnxruntime",
+            ) from error
+        self._input = self._session.get_inputs()[0].name
         self._failures = (state.Fail, state.RuntimeException)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:

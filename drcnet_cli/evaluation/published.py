@@ -2,13 +2,12 @@
 
 `published.json` holds them: every figure was read in the table named beside it, or in a later
 paper's that quotes it (`via`); `read` says where that table was read, and `agrees` which others
-have the same figures. None is from memory.
+have the same figures. None is from memory. A method's own paper comes before another that quotes
+it; where tables differ, and where one has a misprint, what is not believed stands in `set_aside`
+and is never shown. `reductions`: of the average errors, in percent, as the paper prints them.
 
-Missing, because they could not be read: the DRCNet paper's own tables, save its 38.23 dB on
-Rain100L and its SSIM of 0.972 on SIDD; RealBlur of models trained on RealBlur, of DeblurGAN and of
-DeblurGAN-v2; SPAIR on RealBlur-R. SPAIR's paper has no denoising. Nothing is published for PolyU in
-the tables of DRCNet, AirNet and SPAIR. The other methods' rows of the DRCNet paper stand here as
-HINet's and DGUNet's tables give them.
+Missing: DND in the DRCNet paper but for its own row; DeblurGAN and DeblurGAN-v2 on RealBlur-R;
+SPAIR on RealBlur-R. Nothing is published for PolyU in the tables of DRCNet, AirNet and SPAIR.
 """
 
 import json
@@ -43,6 +42,9 @@ class PublishedScore:
 
     `year` is the method's. `source` names the paper and, if known, its table; `via` those that the
     figures were read in, None if in `source` itself. `other_ssim`: of another variant than ours.
+    `rmse`: in Lab, of the shadow, of the rest and of the whole picture, which shadow removal is
+    measured by instead. `study`: of a part of the method, or of other training data, as its paper
+    takes it apart.
     """
 
     method: str
@@ -53,15 +55,18 @@ class PublishedScore:
     source: str
     via: str | None = None
     other_ssim: bool = False
+    rmse: tuple[float, float, float] | None = None
+    study: bool = False
 
 
-def published_for(benchmark: str) -> tuple[PublishedScore, ...]:
-    """Return what is published for a benchmark, the best PSNR last; nothing for an unknown one.
+def published_for(benchmark: str, *, studies: bool = False) -> tuple[PublishedScore, ...]:
+    """Return what is published for a benchmark, the best last; nothing for an unknown one.
 
-    Beside the keys of `TEST_SETS` there are `rain-average`, the five rain sets' mean, and
-    `rain100l-rgb`, AirNet's protocol for Rain100L.
+    `studies`: those, too. Keys need not be of `TEST_SETS`: `rain-average` and `airnet-average` are
+    means over several sets, and names that end in `-own` are of networks trained on the very set.
     """
-    return _scores().get(benchmark, ())
+    scores = _scores().get(benchmark, ())
+    return tuple(score for score in scores if studies or not score.study)
 
 
 def paper_score(benchmark: str) -> PublishedScore | None:
@@ -108,17 +113,27 @@ def _scores() -> dict[str, tuple[PublishedScore, ...]]:
 
 
 def _read(table: dict[str, Any]) -> Iterator[PublishedScore]:
-    """Read a table's scores; a row has a [PSNR, SSIM] for each of its benchmarks, or null."""
-    source = _cite(table["source"], table["table"])
-    via = _cite(*table["via"]) if table["via"] else None
+    """Read a table's scores; a row has a cell for each of its benchmarks, or null.
+
+    A cell is [PSNR, SSIM], or what `measure` says.
+    """
+    shared = {
+        "source": _cite(table["source"], table["table"]),
+        "via": _cite(*table["via"]) if table["via"] else None,
+        "other_ssim": table.get("other_ssim", False),
+        "study": table.get("study", False),
+    }
     for method, cells in table["rows"].items():
         year = _document()["years"][method]
         for benchmark, cell in zip(table["benchmarks"], cells, strict=True):
             if cell is not None:
-                psnr, ssim = cell
-                yield PublishedScore(
-                    method, year, benchmark, psnr, ssim, source, via, table.get("other_ssim", False)
-                )
+                yield PublishedScore(method, year, benchmark, **_figures(table, cell), **shared)
+
+
+def _figures(table: dict[str, Any], cell: list[float | None]) -> dict[str, Any]:
+    if table.get("measure") == "lab-rmse":
+        return {"psnr": None, "ssim": None, "rmse": tuple(cell)}
+    return dict(zip(("psnr", "ssim"), cell, strict=True))
 
 
 def _cite(key: str, table: str | None) -> str:
@@ -127,4 +142,5 @@ def _cite(key: str, table: str | None) -> str:
 
 
 def _rank(score: PublishedScore) -> tuple[float, int, str]:
-    return (-inf if score.psnr is None else score.psnr, score.year, score.method)
+    quality = -score.rmse[-1] if score.rmse else -inf
+    return (quality if score.psnr is None else score.psnr, score.year, score.method)

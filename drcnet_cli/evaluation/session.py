@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from drcnet_cli.datasets.evaluation_sets import (
+    ALL_IN_ONE,
     Suite,
     TestSet,
     available,
@@ -25,7 +26,7 @@ from drcnet_cli.progress import Progress, no_progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
-from drcnet_cli.tasks import TASKS
+from drcnet_cli.tasks import ANY_DAMAGE, TASKS
 from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
 from drcnet_cli.weights.manifest import load_manifest
@@ -61,11 +62,14 @@ def plan_pairs(
     return Measurement(own, suite, checkpoint or task)
 
 
-def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) -> list[Measurement]:
+def plan_everything(
+    root: Path, checkpoint: str | Path | None, seed: int = 0, task: str | None = None
+) -> list[Measurement]:
     """Plan every data set with public targets found below `root`.
 
     Without a checkpoint, each one of the manifest that is on this machine measures the data sets of
-    its task, the task's default first. Raises UsageError if there is no data set.
+    its task, the task's default first; those for any damage, AirNet's. `task` leaves the others'
+    out. Raises UsageError if there is no data set.
     """
     found = available(root)
     if not found:
@@ -76,7 +80,7 @@ def plan_everything(root: Path, checkpoint: str | Path | None, seed: int = 0) ->
     plans = [
         plan_set(test_set, root, item, seed)
         for test_set in found
-        for item in ([checkpoint] if checkpoint else _checkpoints_here(test_set.task))
+        for item in ([checkpoint] if checkpoint else _checkpoints_for(test_set, task))
     ]
     if not plans:
         raise UsageError(
@@ -94,6 +98,13 @@ def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None
                 f"The targets of {test_set.title} are not public: its site scores what you submit.",
                 "Add --out DIR for the files to submit",
             )
+
+
+def _checkpoints_for(test_set: TestSet, task: str | None) -> list[str]:
+    """Name what measures a data set without being asked to, its own task's checkpoints first."""
+    tasks = [test_set.task, *([ANY_DAMAGE] if test_set.name in ALL_IN_ONE else [])]
+    wanted = [name for name in dict.fromkeys(tasks) if task in (None, name)]
+    return [item for name in wanted for item in _checkpoints_here(name)]
 
 
 def _checkpoints_here(task: str) -> list[str]:
@@ -139,7 +150,8 @@ class Evaluator:
             restorer = open_restorer(replace(asked, checkpoint=path, device=device), self._notify)
             self._loaded = checkpoint, restorer, describe_file(path).sha256
         restorer = self._loaded[1]
-        restorer.info.check_task(plan.test_set.task)
+        if plan.test_set.task != ANY_DAMAGE:  # there a network for one kind is as welcome
+            restorer.info.check_task(plan.test_set.task)
         return restorer
 
     def restore(self, plan: Measurement, degraded: Array) -> Array:

@@ -41,11 +41,16 @@ class Row:
         return (
             self.method,
             _number(self.psnr, ".2f"),
-            _number(self.ssim, ".4f" if self.ours or not self.source else ".3f"),
+            _number(self.ssim, ".4f" if self._exact() else ".3f"),
             _number(self.reductions[0], "+.1f", " %"),
             _number(self.reductions[1], "+.1f", " %"),
             self.source,
         )
+
+    def _exact(self) -> bool:
+        """Tell whether SSIM has four decimals: measured ones have, and some papers' tables."""
+        printed = self.source and not self.ours
+        return not printed or (self.ssim is not None and round(self.ssim, 3) != self.ssim)
 
 
 # What `drcnet eval --markdown` writes between, in a page that is otherwise written by hand.

@@ -4,6 +4,8 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an input
+DEFORM_CONV_OPSET = 19  # the first with deformable convolutions, where a runtime has them
 Attribute = int | float | str | list[int] | tuple[int, ...]
 
 
@@ -11,10 +13,11 @@ class GraphWriter:
     """Collects nodes; every method gives the name of the value that it adds.
 
     `half` stores weights as float16 with a cast back to float32, which runtimes do once, as they
-    load the file.
+    load the file. `opset` is the operator set whose operators there are.
     """
 
-    def __init__(self, *, half: bool = False) -> None:
+    def __init__(self, *, half: bool = False, opset: int = OLDEST_OPSET) -> None:
+        self.opset = opset
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self._half = half

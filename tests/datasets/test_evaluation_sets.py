@@ -24,11 +24,13 @@ BLOCKS = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 8, 8, 3), dtype=np.
 def test_published_numbers():
     counts = {name: benchmark.count for name, benchmark in TEST_SETS.items()}
     assert counts.pop("kodak24-blur") == 24
+    assert counts.pop("cbsd68-varying") == 68
     noise = {"cbsd68": 68, "kodak24": 24, "mcmaster": 18, "urban100": 100}
     assert counts == {
         "test100": 98,
         "rain100h": 100,
         "rain100l": 100,
+        "rain100l-rgb": 100,
         "test2800": 2800,
         "test1200": 1200,
         "sidd": 1280,
@@ -63,7 +65,8 @@ def test_the_table_is_consistent():
         assert benchmark.task in TASKS
         assert "DIR/" in benchmark.where
         assert benchmark.where.endswith(".")
-        assert name.endswith(f"-{benchmark.sigma}") == (benchmark.sigma is not None)
+        level = "varying" if isinstance(benchmark.sigma, tuple) else benchmark.sigma
+        assert name.endswith(f"-{level}") == (benchmark.sigma is not None)
     assert not set(GROUPS) & set(TEST_SETS)
 
 
@@ -84,6 +87,7 @@ def test_groups():
     assert [b.name for b in sets_named("rain")] == list(GROUPS["rain"])
     assert [b.sigma for b in sets_named("CBSD68")] == [15, 25, 50]
     assert len(sets_named("realblur")) == 2
+    assert [b.task for b in sets_named("airnet")] == ["denoise"] * 3 + ["auto", "dehaze"]
     with pytest.raises(UsageError, match="'gopo'") as error:
         sets_named("gopo")
     for name in (*TEST_SETS, *GROUPS):
@@ -123,6 +127,18 @@ def test_the_noise_is_that_of_its_seed_and_the_pictures_place(tmp_path):
         assert degraded.max() > 1 or degraded.min() < 0  # not clipped
     again = find_suite(TEST_SETS["mcmaster-50"], tmp_path, seed=8)
     assert not np.array_equal(again.cases[0].load()[0], suite.cases[0].load()[0])
+
+
+def test_varying_noise_has_four_levels_in_a_picture(tmp_path):
+    write_picture(tmp_path / "CBSD68" / "1.png", 1, 41, 63)  # sides that cannot be halved
+    suite = find_suite(TEST_SETS["cbsd68-varying"], tmp_path, seed=3)
+    degraded, target = suite.cases[0].load()
+    drawn = np.random.default_rng((3, 0)).normal(0, 1, target.shape)
+    for y in range(41):
+        for x in range(63):
+            sigma = ((0, 15), (25, 50))[y >= 21][x >= 32]
+            expected = (target[y, x] + sigma * drawn[y, x]) / 255
+            assert degraded[y, x] == pytest.approx(expected, abs=1e-6), (y, x)
 
 
 @pytest.mark.parametrize("write", [write_mat5, write_mat73])
@@ -193,8 +209,9 @@ def test_available_goes_by_names(tmp_path):
     for name in ("Rain100L/input/1.png", "Rain100L/target/1.png", "Kodak24/1.png"):
         write_picture(tmp_path / name, 0, 8, 8)
     names = [benchmark.name for benchmark in available(tmp_path)]
-    assert names == ["rain100l", "kodak24-15", "kodak24-25", "kodak24-50", "kodak24-blur"]
-    assert [b.name for b in available(tmp_path / "Rain100L")] == ["rain100l"]
+    rain = ["rain100l", "rain100l-rgb"]
+    assert names == [*rain, "kodak24-15", "kodak24-25", "kodak24-50", "kodak24-blur"]
+    assert [b.name for b in available(tmp_path / "Rain100L")] == rain
 
 
 def test_blurred_pictures_are_those_of_the_degrade_command(tmp_path):

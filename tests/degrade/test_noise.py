@@ -17,7 +17,13 @@ from drcnet_cli.degrade.camera import (
     sample_mosaic,
     sensor_noise,
 )
-from drcnet_cli.degrade.noise import GaussianParams, NoiseParams, add_gaussian_noise, add_noise
+from drcnet_cli.degrade.noise import (
+    GaussianParams,
+    NoiseParams,
+    add_gaussian_noise,
+    add_noise,
+    in_quarters,
+)
 from drcnet_cli.degrade.preview import draw_scene
 
 PLAIN = CameraParams(soften_share=0, zoom_share=0, smooth_share=0, jpeg_share=0)
@@ -101,6 +107,22 @@ def test_gaussian_noise_has_the_level_asked_for(sigma):
     assert noise.std() == pytest.approx(sigma, rel=0.02)
     assert abs(noise.mean()) < 4 * sigma / np.sqrt(noise.size)
     assert abs(neighbour_correlation(noise)) < 0.02
+
+
+def test_varying_noise_has_each_level_in_a_quarter():
+    pair = degrade(flat(0.5, 200), "gaussian-varying", np.random.default_rng(0))
+    noise = (pair.degraded - pair.clean) * 255
+    levels = [noise[:, y : y + 100, x : x + 100].std() for y in (0, 100) for x in (0, 100)]
+    assert levels[0] == 0
+    assert levels[1:] == pytest.approx([15, 25, 50], rel=0.03)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 1), (5, 4)])
+def test_quarters_of_small_and_odd_pictures(height, width):
+    quarters = in_quarters((0, 1, 2, 3), height, width)
+    assert quarters.shape == (height, width)
+    assert quarters[0, 0] == 0
+    assert quarters[-1, -1] == (2 if height > 1 else 0) + (1 if width > 1 else 0)
 
 
 def test_gaussian_levels_cover_the_whole_range():

@@ -10,6 +10,8 @@ from torch import nn
 from drcnet_cli.api import load_model, restore_image
 from drcnet_cli.engines import check_backend, check_installed, load_library, make_engine
 from drcnet_cli.errors import DeviceError, UsageError
+from drcnet_cli.networks.airnet.config import AirNetConfig
+from drcnet_cli.networks.airnet.network import AirNet
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
@@ -36,6 +38,46 @@ def restored(
     info = CheckpointInfo(net.config)
     engine = make_engine(backend, net, info) if backend else None
     return Restorer(net, info, device=CPU, engine=engine, tiling=tiling).restore(pixels)
+
+
+def test_what_the_runtime_cannot_compute_is_said(monkeypatch):
+    needs("onnx")
+    from drcnet_cli.engines import runtimes
+
+    unheard = (
+        "(string[1,1,3,3] x, float[1,2,2,2] g) => (string[1,1,2,2] y) { y = GridSample (x, g) }"
+    )
+    model = '<ir_version: 9, opset_import: ["": 19]> probe ' + unheard
+    monkeypatch.setattr(runtimes, "_PROBE", model)
+    with pytest.raises(UsageError, match="cannot compute this on a CPU") as caught:
+        runtimes.OnnxRuntime(runtimes.parser.parse_model(model).SerializeToString(), 1)
+    assert "--opset 18" in caught.value.hint
+    # Then nothing is written that needs it.
+    runtimes.best_opset.cache_clear()
+    assert runtimes.best_opset("onnx") == 18
+    runtimes.best_opset.cache_clear()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shrink", [1, 4])
+def test_the_same_picture_of_airnet(backend, shrink):
+    needs(backend)
+    torch.manual_seed(0)
+    config = AirNetConfig(
+        features=6, groups=1, blocks=1, encoder_widths=(5, 6, 7), shrink=shrink, input_skip=True
+    )
+    net, info = AirNet(config).eval(), CheckpointInfo(config, arch="airnet")
+    for name, value in net.state_dict().items():
+        if ".places." in name:
+            torch.nn.init.normal_(value, std=0.3)
+    pixels, tiling = photograph(45, 61), TileOptions(32, 8)
+    ours, theirs = (
+        Restorer(net, info, device=CPU, engine=engine, tiling=tiling).restore(pixels).astype(int)
+        for engine in (None, make_engine(backend, net, info))
+    )
+    assert np.abs(ours - theirs).max() <= 1
+    assert (ours != theirs).mean() < 0.01
+    assert np.abs(ours - pixels).max() > 1  # the network does something
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

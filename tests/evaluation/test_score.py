@@ -171,3 +171,21 @@ def test_sets_that_no_checkpoint_here_is_for_are_named(tmp_path, monkeypatch):
         session.plan_everything(tmp_path, None)
     (plan,) = session.plan_everything(tmp_path, tmp_path / "mine.safetensors")
     assert (plan.test_set.task, plan.test_set.title) == ("dehaze", "SOTS indoor")
+
+
+def test_networks_for_any_damage_are_measured_on_airnets_sets(tmp_path, monkeypatch):
+    write_picture(tmp_path / "CBSD68" / "1.png", 1, 8, 8)
+    write_picture(tmp_path / "Kodak24" / "1.png", 1, 8, 8)
+    for side in ("input", "target"):
+        write_picture(tmp_path / "Rain100L" / side / "1.png", 1, 8, 8)
+    monkeypatch.setattr(session, "_checkpoints_here", lambda task: [f"for-{task}"])
+    plans = session.plan_everything(tmp_path, None)
+    by_checkpoint = {}
+    for plan in plans:
+        by_checkpoint.setdefault(plan.checkpoint, []).append(plan.test_set.name)
+    noise = [f"cbsd68-{kind}" for kind in (15, 25, 50, "varying")]
+    assert by_checkpoint["for-auto"] == ["rain100l-rgb", *noise]
+    assert by_checkpoint["for-derain"] == ["rain100l"]
+    assert by_checkpoint["for-denoise"] == [*noise, *(f"kodak24-{level}" for level in (15, 25, 50))]
+    alone = session.plan_everything(tmp_path, None, task="auto")
+    assert [plan.checkpoint for plan in alone] == ["for-auto"] * 5

@@ -44,6 +44,14 @@ def test_an_ssim_of_another_kind_is_shown_but_not_compared():
     assert other.reductions[1] is None
 
 
+def test_published_ssim_has_the_digits_of_its_table():
+    rows = scores.rows(evaluation(image("a", 31.0), benchmark="cbsd68-25"))
+    shown = {row.method: row.cells()[2] for row in rows}
+    assert shown["AirNet (2022)"] == "0.8928"
+    rows = scores.rows(evaluation(image("a", 31.0)))
+    assert {row.method: row.cells()[2] for row in rows}["DRCNet (2022)"] == "0.976"
+
+
 def test_averages_need_every_set_of_the_group():
     measured = [
         evaluation(image("a", 30.0 + n), benchmark=name, title=TEST_SETS[name].title)

@@ -70,7 +70,8 @@ def test_everything_found_is_measured_and_written(drcnet, root, tmp_path, tiny_w
     assert "PolyU: 2 pictures" in result.stdout
     assert "tile 256, as published" in result.stdout
     lines = list(csv.DictReader(files["csv"].open(encoding="utf-8", newline="")))
-    assert [line["dataset"] for line in lines] == ["rain100l"] * 3 + ["polyu"] * 2
+    names = [line["dataset"] for line in lines]
+    assert names == ["rain100l"] * 3 + ["rain100l-rgb"] * 3 + ["polyu"] * 2
     text = files["md"].read_text(encoding="utf-8")
     assert "| Rain100L | tiny | 3 |" in text
     assert "drcnet eval --reproduce" in text
@@ -125,6 +126,23 @@ def test_the_default_checkpoint_is_the_task_s(drcnet, root):
         drcnet("eval", "-d", "polyu", "--data-root", root, "--limit", 1, "--json", "-q")
     )
     assert record["setting"]["checkpoint"].startswith("drcnet-s-denoise")
+
+
+def test_one_network_for_any_damage_and_one_for_rain_on_the_same_sets(drcnet, root, tiny_weights):
+    Image.new("RGB", (20, 24), (90, 120, 40)).save(root / "0.png")
+    (root / "CBSD68").mkdir()
+    (root / "0.png").rename(root / "CBSD68" / "0.png")
+    sets = ["eval", "-d", "cbsd68-varying,rain100l-rgb", "--data-root", root, "--json", "-q"]
+    varying, rain = records(drcnet(*sets, "--task", "auto", "-w", tiny_weights))
+    assert varying["means"]["input_psnr"] == pytest.approx(18.9, abs=1)  # of sigma 0, 15, 25, 50
+    assert rain["protocol"]["psnr_channel"] == "rgb"
+    (again,) = records(
+        drcnet(
+            "eval", "-d", "rain100l-rgb", "--data-root", root, "-m", "drcnet-s-derain", "--json",
+            "-q", "--limit", 1,
+        )
+    )  # fmt: skip
+    assert again["setting"]["checkpoint"] == "drcnet-s-derain"
 
 
 def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_weights):

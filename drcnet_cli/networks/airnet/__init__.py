@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from drcnet_cli.networks.airnet.network import AirNet
+    from drcnet_cli.networks.graph import GraphWriter
 
 
 def _load_type() -> "type[AirNet]":
@@ -37,6 +38,12 @@ def _convert(
     return convert_state(state)
 
 
+def _write_onnx(writer: "GraphWriter", network: "AirNet", source: str, result: str) -> None:
+    from drcnet_cli.networks.airnet.onnx import AirNetGraph
+
+    AirNetGraph(writer).network(network, source, result)
+
+
 AIRNET = Architecture(
     name="airnet",
     title="AirNet",
@@ -45,6 +52,7 @@ AIRNET = Architecture(
     begin_training=lambda network: network.begin_at_input(),
     summarise=lambda network, pictures: network.summarise(pictures),
     summary_modules=lambda network: network.encoder.summary_modules(),
+    write_onnx=_write_onnx,
     recognise=_recognise,
     convert=_convert,
 )
