@@ -64,10 +64,13 @@ class LookingRestorer(Restorer):
         return pixels
 
     def remark(self) -> str:
-        """Say what is amiss with the last picture, and, asked to explain, what was seen in it."""
+        """Say what is amiss with the last picture, and what was seen in it.
+
+        That is said when it is asked for, and where several things were wrong at once.
+        """
         own = super().remark()
         remarks = [own if restorer is self else restorer.remark() for restorer in self._asked]
-        if self._explain and self.diagnosis is not None:
+        if self.diagnosis is not None and (self._explain or len(self._asked) > 1):
             remarks.insert(0, self.diagnosis.describe())
         return "; ".join(filter(None, remarks))
 

@@ -88,6 +88,16 @@ def test_what_is_wrong_decides_who_restores(monkeypatch, shares, added, by):
     assert all(f"{name} was here" in remark for name in by)
 
 
+def test_several_things_at_once_are_said_without_being_asked_for(monkeypatch):
+    seeing(monkeypatch, rain_gaussian_25=0.9, nothing=0.1)
+    both = looking()
+    both.restore(photograph())
+    assert "restored by n, then r" in both.remark()
+    seeing(monkeypatch, rain=1.0)
+    both.restore(photograph())
+    assert both.remark() == "r was here"
+
+
 def test_without_experts_the_network_restores_everything_and_gray_stays_gray(monkeypatch):
     seeing(monkeypatch, haze=1.0)
     alone, plain = looking(experts=None), looking()
