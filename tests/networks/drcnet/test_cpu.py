@@ -25,7 +25,7 @@ from drcnet_cli.restore.restorer import Restorer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ReleasedNetwork = runpy.run_path(str(ROOT / "benchmarks/released_network.py"))["ReleasedNetwork"]
-BUNDLED = sorted((ROOT / "drcnet_cli/weights/bundled").glob("*.safetensors"))
+BUNDLED = sorted((ROOT / "drcnet_cli/weights/bundled").glob("drcnet-*.safetensors"))
 
 
 def photographs(count: int, height: int, width: int) -> torch.Tensor:
