@@ -1,11 +1,13 @@
 """Small photographs and tiny runs for the tests of training."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from drcnet_cli.train.config import TrainConfig
@@ -60,6 +62,29 @@ def flags(**settings: object) -> list[str]:
     for name, value in settings.items():
         given += [f"--{name.replace('_', '-')}", str(value)]
     return given
+
+
+class Killed(BaseException):
+    """What stops a run at once, as a kill does: nothing is saved on the way out."""
+
+
+def stop_at(
+    monkeypatch: pytest.MonkeyPatch, step: int, kind: "type[Killed] | signal.Signals"
+) -> None:
+    """Let the next run end by `kind` after so many steps."""
+    from drcnet_cli.train import loop  # loads torch, which tests of folders need not
+
+    plain = loop.Training._after_step
+
+    def after_step(self: loop.Training, phase: object, rate: float) -> None:
+        plain(self, phase, rate)
+        if self.progress.step == step:
+            monkeypatch.setattr(loop.Training, "_after_step", plain)
+            if kind is Killed:
+                raise Killed
+            os.kill(os.getpid(), kind)
+
+    monkeypatch.setattr(loop.Training, "_after_step", after_step)
 
 
 def environment() -> dict[str, str]:

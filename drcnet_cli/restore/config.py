@@ -145,7 +145,6 @@ def open_restorer(
 ) -> Restorer:
     """Load what a configuration names and make its restorer; raises what `open_model` does."""
     check_strength(config.strength)
-
     return open_model(config).restorer(
         config.tiling, config.ensemble, notify, config.strength, config.explain
     )

@@ -1,7 +1,8 @@
 """What is wrong with a picture, as an encoder sees it: shares of kinds of damage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -62,10 +63,20 @@ def diagnose(
     summarise = info.architecture.summarise
     if summarise is None or info.prototypes is None:
         raise cannot_tell(info)
+    summary = whole_summary(partial(summarise, network), device, pixels)
+    return Diagnosis(info.prototypes.shares(summary))
+
+
+def whole_summary(
+    summarise: Callable[[Tensor], Tensor], device: torch.device, pixels: np.ndarray
+) -> np.ndarray:
+    """Return what an encoder says of a whole picture, C numbers: the mean of its patches' own.
+
+    `summarise` turns N x 3 x H x W into N x C.
+    """
     patches = torch.from_numpy(cut_patches(pixels)).to(device)
     with torch.inference_mode():
-        summary: Tensor = summarise(network, patches).float().mean(0)
-    return Diagnosis(info.prototypes.shares(summary.cpu().numpy()))
+        return summarise(patches).float().mean(0).cpu().numpy()
 
 
 def cannot_tell(info: CheckpointInfo) -> UsageError:

@@ -141,11 +141,17 @@ def _published_data(config: TrainConfig) -> TrainingData:
     dataset, found, notes = find_dataset(config.task, Path(config.data_root))
     if dataset.clean:
         summary = {"kind": "published pictures, degraded on the fly", "dataset": dataset.title}
-        named = [(pair.name, pair.clean) for pair in found.matching.pairs]
-        data = _synthetic_data(config, named, summary)
-        return replace(data, notes=(*notes, *data.notes))
+        return _published_pictures(config, found.matching.pairs, summary, notes)
     summary = {"kind": "published pairs", "dataset": dataset.title, "whole": found.whole}
     return _pair_data(config, found.matching.pairs, summary, notes)
+
+
+def _published_pictures(
+    config: TrainConfig, pairs: Sequence[Pair], summary: dict[str, Any], notes: list[str]
+) -> TrainingData:
+    """Make the data of sets of clean pictures alone, each its own partner."""
+    data = _synthetic_data(config, [(pair.name, pair.clean) for pair in pairs], summary)
+    return replace(data, notes=(*notes, *data.notes))
 
 
 def _mixed_data(config: TrainConfig) -> TrainingData:
@@ -193,9 +199,7 @@ def _part_data(config: TrainConfig, kind: str, names: Sequence[str]) -> Training
     pairs = [pair for _, part, _ in found for pair in part.matching.pairs]
     summary = {"datasets": [dataset.title for dataset, _, _ in found]}
     if found[0][0].clean:
-        named = [(pair.name, pair.clean) for pair in pairs]
-        data = _synthetic_data(config, named, summary)
-        return replace(data, notes=(*notes, *data.notes))
+        return _published_pictures(config, pairs, summary, notes)
     return _pair_data(config, pairs, {**summary, "degradation": kind}, notes)
 
 

@@ -28,7 +28,7 @@ from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.prototypes import NOTHING, find_prototypes
 from drcnet_cli.progress import Progress, no_progress
-from drcnet_cli.restore.diagnosis import PATCH, cut_patches, diagnose
+from drcnet_cli.restore.diagnosis import PATCH, diagnose, whole_summary
 from drcnet_cli.tasks import tasks_of_kind
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import from_the_next_readable, sample_rng, to_unit_chw
@@ -173,9 +173,8 @@ def teach_kinds(
         _learn(summarise, modules, iter(batches), len(kinds), 60 * minutes, progress)
     summaries = {kind: [] for kind in kinds}
     for kind, picture in _pictures(cache, kinds, seed, 1):
-        patches = torch.from_numpy(cut_patches(picture.transpose(1, 2, 0)))
-        with torch.inference_mode():
-            summaries[kind].append(summarise(patches).float().mean(0).tolist())
+        pixels = picture.transpose(1, 2, 0)
+        summaries[kind].append(whole_summary(summarise, torch.device("cpu"), pixels))
     return replace(info, prototypes=find_prototypes(summaries))
 
 

@@ -147,11 +147,7 @@ class TwoCropObjective(Objective):
     other_crops = True
 
     def __init__(self, config: TrainConfig, *_: object) -> None:
-        if config.contrastive != "none":
-            raise UsageError(
-                f"--contrastive {config.contrastive} is DRCNet's: AirNet has its own contrast.",
-                "Leave it out",
-            )
+        _refuse_contrastive(config, "AirNet has its own contrast")
         self._kind: StageKind = cast(StageKind, config.loss)
         self._alpha = CROP_ALPHA if config.alpha < 0 else config.alpha
         self._share, self._queue = config.encoder_first, config.queue
@@ -237,10 +233,7 @@ class TwoStepObjective(Objective):
     masks = True
 
     def __init__(self, config: TrainConfig, *_: object) -> None:
-        if config.contrastive != "none":
-            raise UsageError(
-                f"--contrastive {config.contrastive} is DRCNet's: SPAIR has none.", "Leave it out"
-            )
+        _refuse_contrastive(config, "SPAIR has none")
         self._kind: StageKind = cast(StageKind, config.loss)
         self._share = config.localise_first
         self._localising = False
@@ -315,10 +308,7 @@ class DisentanglingObjective(Objective):
     """
 
     def __init__(self, config: TrainConfig, *_: object) -> None:
-        if config.contrastive != "none":
-            raise UsageError(
-                f"--contrastive {config.contrastive} is DRCNet's: FDR-Net has SVDO.", "Leave it out"
-            )
+        _refuse_contrastive(config, "FDR-Net has SVDO")
         self._kind: StageKind = cast(StageKind, config.loss)
         self._alpha = SVDO_ALPHA if config.alpha < 0 else config.alpha
         self.summary: dict[str, Any] = {"kind": "SVDO", "alpha": self._alpha}
@@ -329,6 +319,14 @@ class DisentanglingObjective(Objective):
             return image_loss(model(degraded), clean, self._kind)
         image, features = model(degraded, return_features=True)
         return image_loss(image, clean, self._kind) + self._alpha * mean_svdo(features)
+
+
+def _refuse_contrastive(config: TrainConfig, instead: str) -> None:
+    """Raise UsageError if a term is asked for that is DRCNet's alone."""
+    if config.contrastive != "none":
+        raise UsageError(
+            f"--contrastive {config.contrastive} is DRCNet's: {instead}.", "Leave it out"
+        )
 
 
 # By the network's name in NETWORKS: how its outputs become a loss.

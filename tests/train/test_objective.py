@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from training_helpers import flags, photographs, start_training, tiny
+from training_helpers import Killed, flags, photographs, start_training, stop_at, tiny
 
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
@@ -32,27 +32,11 @@ def clean(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("clean"))
 
 
-class Killed(BaseException):
-    """What stops a run at once, as a kill does."""
-
-
-def stopped_at(monkeypatch, step):
-    plain = loop.Training._after_step
-
-    def after_step(self, phase, rate):
-        plain(self, phase, rate)
-        if self.progress.step == step:
-            monkeypatch.setattr(loop.Training, "_after_step", plain)
-            raise Killed
-
-    monkeypatch.setattr(loop.Training, "_after_step", after_step)
-
-
 @pytest.mark.parametrize("step", [3, 6])  # while the encoder learns alone, and later
 def test_a_run_cut_off_and_resumed_ends_as_an_undisturbed_one(clean, tmp_path, monkeypatch, step):
     settings = {"steps": 10, "save_every": "2", "accumulate": 2}
     train(airnet(clean, tmp_path / "whole", **settings))
-    stopped_at(monkeypatch, step)
+    stop_at(monkeypatch, step, Killed)
     with pytest.raises(Killed):
         train(airnet(clean, tmp_path / "cut", **settings))
     assert load_state(tmp_path / "cut" / STATE_NAME).progress.step == step // 2 * 2

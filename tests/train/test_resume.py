@@ -9,11 +9,18 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from training_helpers import environment, flags, photographs, start_training, tiny
+from training_helpers import (
+    Killed,
+    environment,
+    flags,
+    photographs,
+    start_training,
+    stop_at,
+    tiny,
+)
 
 from drcnet_cli.errors import CheckpointFormatError, DrcnetError, UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.train import loop
 from drcnet_cli.train import setup as run
 from drcnet_cli.train.loop import train
 from drcnet_cli.train.state import PREVIOUS_NAME, STATE_NAME, find_state, load_state, save_state
@@ -24,25 +31,6 @@ STEPS = 60
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("clean"))
-
-
-class Killed(BaseException):
-    """What stops a run at once, as a kill does: nothing is saved on the way out."""
-
-
-def stop_at(monkeypatch, step, kind):
-    """Let the next run end by `kind` after so many steps."""
-    plain = loop.Training._after_step
-
-    def after_step(self, phase, rate):
-        plain(self, phase, rate)
-        if self.progress.step == step:
-            monkeypatch.setattr(loop.Training, "_after_step", plain)
-            if kind is Killed:
-                raise Killed
-            os.kill(os.getpid(), kind)
-
-    monkeypatch.setattr(loop.Training, "_after_step", after_step)
 
 
 def weights(out):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from training_helpers import photographs, tiny
+from training_helpers import Killed, photographs, stop_at, tiny
 
 from drcnet_cli.datasets.pairs import match_folders, match_masks
 from drcnet_cli.degrade.folder import make_pairs
@@ -42,23 +42,11 @@ def pairs(clean, tmp_path_factory):
     return folder
 
 
-class Killed(BaseException):
-    """What stops a run at once, as a kill does."""
-
-
 @pytest.mark.parametrize("step", [3, 4, 6])  # before the seam, at it, and after it
 def test_a_run_cut_off_and_resumed_ends_as_an_undisturbed_one(clean, tmp_path, monkeypatch, step):
     settings = {"steps": 10, "save_every": "2"}
     train(spair(clean, tmp_path / "whole", **settings))
-    plain = Training._after_step
-
-    def after_step(self, phase, rate):
-        plain(self, phase, rate)
-        if self.progress.step == step:
-            monkeypatch.setattr(loop.Training, "_after_step", plain)
-            raise Killed
-
-    monkeypatch.setattr(loop.Training, "_after_step", after_step)
+    stop_at(monkeypatch, step, Killed)
     with pytest.raises(Killed):
         train(spair(clean, tmp_path / "cut", **settings))
     assert train(spair(clean, tmp_path / "cut", **settings)).step == 10
