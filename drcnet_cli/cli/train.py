@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from drcnet_cli.cli._options import JsonOption, QuietOption, ThreadsOption
-from drcnet_cli.cli._output import note, print_json
+from drcnet_cli.cli._output import leave_at_once, note, print_json
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS, either
 from drcnet_cli.train.config import PRESETS, TrainConfig, build_config
@@ -115,5 +115,7 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
                 if result.final
                 else "Interrupted, and saved: the same command goes on from here."
             )
-    if result.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+    code = EXIT_INTERRUPTED if result.interrupted else 0
+    if result.processes > 1:
+        leave_at_once(code)
+    raise typer.Exit(code)

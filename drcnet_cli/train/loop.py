@@ -33,7 +33,8 @@ _MAX_SKIPPED_IN_ROW = 20
 class Result:
     """How a run ended: `psnr` and `best` are validation scores in dB, None without held pairs.
 
-    `left_out`: how many pictures to train on could not be used.
+    `left_out`: how many pictures to train on could not be used. `main`: whether this process, of
+    all `processes`, is the one that reports.
     """
 
     step: int
@@ -46,6 +47,7 @@ class Result:
     final: Path | None
     main: bool
     left_out: int = 0
+    processes: int = 1
 
 
 def train(config: TrainConfig, listener: Listener | None = None) -> Result:
@@ -317,4 +319,5 @@ class Training:
             final,
             self.main,
             len(left_out),
+            self.accelerator.num_processes,
         )
