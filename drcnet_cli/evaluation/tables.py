@@ -27,7 +27,10 @@ NO_VALUE = "-"
 
 @dataclass(frozen=True)
 class Row:
-    """One method's means. `reductions`: ours of its RMSE and DSSIM, in percent."""
+    """One method's means. `reductions`: ours of its RMSE and DSSIM, in percent.
+
+    `rmse`: in Lab, of the shadow, of the rest and of the whole picture, where shadows are removed.
+    """
 
     method: str
     psnr: float | None
@@ -35,9 +38,15 @@ class Row:
     reductions: tuple[float | None, float | None] = (None, None)
     source: str = ""
     ours: bool = False
+    rmse: tuple[float, ...] | None = None
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as text."""
+    def cells(self, *, with_rmse: bool = False) -> tuple[str, ...]:
+        """Return the row as text, for `HEADER`; `with_rmse` for `RMSE_HEADER` and it."""
+        own, *others = self._cells()
+        shown = " / ".join(f"{value:.2f}" for value in self.rmse) if self.rmse else NO_VALUE
+        return (own, *([shown] if with_rmse else []), *others)
+
+    def _cells(self) -> tuple[str, ...]:
         return (
             self.method,
             _number(self.psnr, ".2f"),
@@ -56,6 +65,7 @@ class Row:
 # What `drcnet eval --markdown` writes between, in a page that is otherwise written by hand.
 BEGIN, END = "<!-- drcnet eval: begin -->", "<!-- drcnet eval: end -->"
 HEADER = ("method", "PSNR", "SSIM", "RMSE less", "DSSIM less", "source")
+RMSE_HEADER = "RMSE in Lab: shadow / rest / all"  # after the method
 HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below this row's."
 
 
@@ -94,7 +104,10 @@ def overview_table(evaluations: Sequence[Evaluation]) -> Table:
 
 def _lay_out(title: str, shown: Sequence[Row]) -> Table:
     ours = [index for index, row in enumerate(shown) if row.ours]
-    return Table(title, HEADER, [row.cells() for row in shown], HEADER_NOTE, highlighted=ours)
+    with_rmse = any(row.rmse for row in shown)
+    header = (HEADER[0], RMSE_HEADER, *HEADER[1:]) if with_rmse else HEADER
+    cells = [row.cells(with_rmse=with_rmse) for row in shown]
+    return Table(title, header, cells, HEADER_NOTE, highlighted=ours)
 
 
 def _compare(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -> list[Row]:
@@ -105,10 +118,17 @@ def _compare(items: Sequence[Evaluation], published: Sequence[PublishedScore]) -
 
     before, ours = (mean("input_psnr"), mean("input_ssim")), (mean("psnr"), mean("ssim"))
     return [
-        Row("input", *before, reductions=_reductions(ours, before)),
+        Row("input", *before, reductions=_reductions(ours, before), rmse=_rmse(items, "input_")),
         *(_published(score, *ours) for score in published),
-        Row(items[0].setting.checkpoint, *ours, source="this run", ours=True),
+        Row(items[0].setting.checkpoint, *ours, source="this run", ours=True, rmse=_rmse(items)),
     ]
+
+
+def _rmse(items: Sequence[Evaluation], start: str = "") -> tuple[float, ...] | None:
+    """Return the difference in Lab of one data set, by region; None where it was not measured."""
+    names = [f"{start}lab_{part}" for part in ("inside", "outside", "all")]
+    means = items[0].region_means() if len(items) == 1 else {}
+    return tuple(means[name] for name in names) if set(names) <= set(means) else None
 
 
 def _published(score: PublishedScore, psnr: float, ssim: float) -> Row:
@@ -119,6 +139,7 @@ def _published(score: PublishedScore, psnr: float, ssim: float) -> Row:
         score.ssim,
         _reductions((psnr, ssim), (score.psnr, None if score.other_ssim else score.ssim)),
         source,
+        rmse=score.rmse,
     )
 
 

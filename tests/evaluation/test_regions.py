@@ -91,6 +91,24 @@ def test_tables_say_it(evaluation):
     assert describe_regions(evaluation([{}])) == ""
 
 
+def test_shadow_sets_are_tabled_beside_the_papers_figures_in_lab(evaluation):
+    from dataclasses import replace
+
+    from drcnet_cli.evaluation.tables import RMSE_HEADER, score_table
+
+    scores = {"masked": 0.5}
+    for place, part in enumerate(("inside", "outside", "all")):
+        scores |= {f"lab_{part}": 5.0 + place, f"input_lab_{part}": 30.0 - place}
+    measured = replace(evaluation([scores]), benchmark="istd")
+    table = score_table(measured, "ISTD")
+    column = table.header.index(RMSE_HEADER)
+    shown = {row[0]: row[column] for row in table.rows}
+    assert shown["input"] == "30.00 / 29.00 / 28.00"
+    assert shown["SPAIR (2021)"] == "8.05 / 5.47 / 5.88"
+    assert shown["c"] == "5.00 / 6.00 / 7.00"
+    assert RMSE_HEADER not in score_table(evaluation([{}]), "").header
+
+
 def test_raindrop_metrics_against_loops():
     rng = np.random.default_rng(0)
     one, two = rng.integers(0, 256, (2, 12, 10, 3), dtype=np.uint8)
