@@ -26,7 +26,7 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
 from dataclasses import replace
 from pathlib import Path
 
-from drcnet_cli.datasets import matlab, search
+from drcnet_cli.datasets import layouts, matlab
 from drcnet_cli.datasets.search import Finder
 from drcnet_cli.datasets.suite import CONTAINERS, TestSet
 from drcnet_cli.degrade.noise import VARYING
@@ -77,7 +77,7 @@ def _rain(title: str, count: int, *finders: Finder) -> TestSet:
         "Get the test sets that MPRNet and Restormer link in their README (Deraining), and put "
         f"{title}'s pairs into DIR/{title}/input and DIR/{title}/target.",
         (title,),
-        (search.paired_folders, *finders),
+        (layouts.paired_folders, *finders),
         TASKS["derain"].protocol,
     )
 
@@ -91,7 +91,7 @@ def _noise(title: str, count: int, source: str, *folders: str) -> list[TestSet]:
             count,
             f"Get {source}, and put the {count} clean pictures into DIR/{title}.",
             (title, *folders),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             sigma=sigma,
         )
         for sigma in SIGMAS
@@ -107,7 +107,7 @@ def _raindrop(letter: str, count: int) -> TestSet:
         "Get the raindrop data set of Qian et al., CVPR 2018 (rui1996/DeRaindrop on GitHub), and "
         f"put its test_{letter} (data and gt) into DIR/raindrop_data.",
         ("raindrop_data", "raindrop", "agan", f"test_{letter}"),
-        (search.raindrop_scenes(f"test_{letter}"),),
+        (layouts.raindrop_scenes(f"test_{letter}"),),
         TASKS["raindrop"].protocol,
     )
 
@@ -135,7 +135,7 @@ def _realblur(letter: str) -> TestSet:
         "Get RealBlur from the page of Rim et al., ECCV 2020 (POSTECH), and unpack it into "
         f"DIR/RealBlur, with {listing} beside the folders of scenes.",
         (f"realblur-{letter}", f"realblur_{letter}", f"realblur{letter}"),
-        (search.realblur_list(listing), search.paired_folders),
+        (layouts.realblur_list(listing), layouts.paired_folders),
         Protocol(aligned=True),
     )
 
@@ -149,7 +149,7 @@ def _sots(part: str, *folders: str) -> TestSet:
         "Get SOTS from the page of Li et al., TIP 2019 (RESIDE-standard), and put its "
         f"{part} part's folders hazy and gt into DIR/SOTS/{part}.",
         (part, f"sots_{part}", f"sots-{part}", f"reside-{part}", *folders),
-        (search.hazy_folders,),
+        (layouts.hazy_folders,),
     )
 
 
@@ -159,10 +159,10 @@ TEST_SETS: dict[str, TestSet] = {
     test_set.name: test_set
     for test_set in (
         _rain("Test100", 98),
-        _rain("Rain100H", 100, search.rain100_original),
-        _rain("Rain100L", 100, search.rain100_original),
+        _rain("Rain100H", 100, layouts.rain100_original),
+        _rain("Rain100L", 100, layouts.rain100_original),
         replace(
-            _rain("Rain100L", 100, search.rain100_original),
+            _rain("Rain100L", 100, layouts.rain100_original),
             name="rain100l-rgb",
             title="Rain100L on RGB",
             task=ANY_DAMAGE,
@@ -178,7 +178,7 @@ TEST_SETS: dict[str, TestSet] = {
             f"Get ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat {_SIDD_PAGE}, and "
             "put both into DIR/SIDD.",
             ("sidd", "sidd_validation_srgb", "sidd_validation", "sidd_val"),
-            (matlab.sidd_validation, search.validation_crops),
+            (matlab.sidd_validation, layouts.validation_crops),
             _BLOCKS,
         ),
         TestSet(
@@ -226,7 +226,7 @@ TEST_SETS: dict[str, TestSet] = {
                 "polyu-real-world-noisy-images-dataset",
                 "polyu-real-world-noisy-images-dataset-master",
             ),
-            (search.paired_folders, search.polyu_original),
+            (layouts.paired_folders, layouts.polyu_original),
         ),
         TestSet(
             "gopro",
@@ -236,7 +236,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University), and unpack it into DIR/GOPRO_Large.",
             ("gopro", "gopro_large"),
-            (search.paired_folders, search.gopro_scenes("test")),
+            (layouts.paired_folders, layouts.gopro_scenes("test")),
             _BLUR,
         ),
         TestSet(
@@ -276,7 +276,7 @@ TEST_SETS: dict[str, TestSet] = {
             2025,
             "Get HIDE from joanshen0508/HA_deblur on GitHub, and unpack it into DIR/HIDE_dataset.",
             ("hide", "hide_dataset"),
-            (search.paired_folders, search.hide_original),
+            (layouts.paired_folders, layouts.hide_original),
             _BLUR,
         ),
         _realblur("J"),
@@ -291,7 +291,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get the Kodak Lossless True Color Image Suite (r0k.us), and put the 24 clean pictures "
             "into DIR/Kodak24.",
             ("kodak24", "kodak"),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             degradation="blur",
         ),
         _raindrop("a", 58),
@@ -302,7 +302,7 @@ TEST_SETS: dict[str, TestSet] = {
             540,
             "Get ISTD from the page of Wang et al., CVPR 2018 (DeepInsight-PCALab/ST-CGAN on "
             "GitHub), and unpack it into DIR/ISTD_Dataset.",
-            search.istd_scenes("test"),
+            layouts.istd_scenes("test"),
             "istd_dataset",
         ),
         _shadow(
@@ -311,10 +311,10 @@ TEST_SETS: dict[str, TestSet] = {
             540,
             "Get the adjusted targets of Le and Samaras, ICCV 2019 (cvlab-stonybrook/SID on "
             "GitHub), and put test_C_fixed_official beside test_A in DIR/ISTD_Dataset/test.",
-            search.istd_scenes("test", adjusted=True),
+            layouts.istd_scenes("test", adjusted=True),
             "istd_dataset",
             "istd",
-            *sorted(search.ADJUSTED),
+            *sorted(layouts.ADJUSTED),
         ),
         _shadow(
             "srd",
@@ -322,7 +322,7 @@ TEST_SETS: dict[str, TestSet] = {
             408,
             "Get SRD from the page of Qu et al., CVPR 2017 (DeshadowNet), and put its folders "
             "shadow and shadow_free into DIR/SRD/Test, masks (DHAN's) into DIR/SRD/Test/mask.",
-            search.srd_scenes("test"),
+            layouts.srd_scenes("test"),
         ),
         TestSet(
             "spanet",
@@ -332,7 +332,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get the test set of Wang et al., CVPR 2019 (stevewongv/SPANet on GitHub), and put "
             "real_test_1000 (rain and gt) into DIR/real_test_1000.",
             ("spanet", "real_test_1000", "spa-data"),
-            (search.spanet_scenes,),
+            (layouts.spanet_scenes,),
             TASKS["derain"].protocol,
         ),
         _sots("indoor", "nyuhaze500"),
@@ -345,7 +345,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get O-HAZE from the page of Ancuti et al., CVPRW 2018 (NTIRE), and put its folders "
             "hazy and GT into DIR/O-HAZE.",
             ("o-haze", "o_haze", "ohaze", "# o-hazy ntire 2018"),
-            (search.hazy_folders,),
+            (layouts.hazy_folders,),
         ),
         TestSet(
             "nh-haze",
@@ -355,7 +355,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get NH-HAZE from the page of Ancuti et al., CVPRW 2020 (NTIRE), and put its pictures "
             "(01_hazy.png, 01_GT.png, ...) into DIR/NH-HAZE.",
             ("nh-haze", "nh_haze", "nhhaze"),
-            (search.nh_haze_original, search.hazy_folders),
+            (layouts.nh_haze_original, layouts.hazy_folders),
         ),
         *_noise("McMaster", 18, "McMaster from the page of Zhang et al., JEI 2011", "mcm"),
         *_noise("Urban100", 100, "Urban100 from the page of Huang et al., CVPR 2015"),

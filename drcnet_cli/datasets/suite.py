@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from drcnet_cli.datasets.layouts import paired_folders
 from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks
-from drcnet_cli.datasets.search import Array, Case, DataSet, FoundSet
+from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
 from drcnet_cli.degrade.noise import in_quarters
 from drcnet_cli.errors import ImageError, UsageError
@@ -36,6 +37,7 @@ class TestSet(DataSet):
 
     __test__ = False  # says to pytest that this is no test
 
+    finders: tuple[Finder, ...] = (paired_folders,)
     protocol: Protocol = Protocol()
     sigma: int | tuple[int, ...] | None = None
     degradation: str = ""
