@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from drcnet_cli.api import load_model
-from drcnet_cli.datasets.evaluation_sets import TEST_SETS, find_suite
+from drcnet_cli.datasets.evaluation_sets import TEST_SETS
+from drcnet_cli.datasets.suite import find_suite
 from drcnet_cli.evaluation.score import score_suite
 
 Array = np.ndarray[Any, Any]

@@ -1,4 +1,4 @@
-"""The published test sets: what each is, how it is scored, and finding it on disk.
+"""The published test sets by name: what each is, and how it is scored.
 
 Numbers of pictures are those of the release that published results are measured on, and protocols
 those of the DRCNet paper's released code (`options/test`), where it has the set:
@@ -23,93 +23,20 @@ those of the DRCNet paper's released code (`options/test`), where it has the set
 * PolyU: 100 crops of 512 x 512 (`CroppedImages`: 200 files).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from drcnet_cli.datasets import matlab, search
-from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks
-from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
-from drcnet_cli.degrade.folder import degrade_pixels, rng_for
-from drcnet_cli.degrade.noise import VARYING, in_quarters
-from drcnet_cli.errors import ImageError, UsageError
-from drcnet_cli.imageio.folder import read_rgb8
+from drcnet_cli.datasets import layouts, matlab
+from drcnet_cli.datasets.search import Finder
+from drcnet_cli.datasets.suite import CONTAINERS, TestSet
+from drcnet_cli.degrade.noise import VARYING
+from drcnet_cli.errors import UsageError
 from drcnet_cli.tasks import ANY_DAMAGE, TASKS, Protocol
 
 SIGMAS = (15, 25, 50)
 
-# Folders that test sets are found in, whatever the set.
-_CONTAINERS = frozenset(
-    {"test", "tests", "testing", "testset", "testsets", "eval", "data", "dataset", "datasets"}
-    | {"benchmark", "benchmarks", "rain13k", "deraining", "denoising", "deblurring", "realblur"}
-    | {"motion_deblurring", "gaussian_denoising", "real_denoising", "cbsd68-dataset-master"}
-    | {"dehazing", "reside", "sots"}
-    | TASKS.keys()
-)
 _BLUR = Protocol(ssim_variant="3d")
 _BLOCKS = Protocol(ssim_variant="3d", rounded=False)
-
-
-@dataclass(frozen=True)
-class TestSet(DataSet):
-    """A published set to measure on.
-
-    `sigma`: of the Gaussian noise that is added, in 0..255; four: of a picture's quarters.
-    `degradation`: the kind that `drcnet degrade` makes the degraded pictures with. `public`:
-    whether its targets are; without, results can only be submitted. Of the task `auto` is what
-    networks for any damage are compared by; one for a single kind may be measured on it, too.
-    """
-
-    __test__ = False  # says to pytest that this is no test
-
-    protocol: Protocol = Protocol()
-    sigma: int | tuple[int, ...] | None = None
-    degradation: str = ""
-    public: bool = True
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A data set found on disk: its cases in the published order, and where they were found."""
-
-    cases: tuple[Case, ...]
-    layout: str
-    notes: tuple[str, ...] = ()
-
-    def first(self, limit: int | None) -> "Suite":
-        """Return the first pictures alone; all of them without a limit."""
-        return replace(self, cases=self.cases[:limit])
-
-
-def find_suite(test_set: TestSet, root: Path, *, seed: int = 0) -> Suite:
-    """Find a set in or below `root`, and note where it differs from the published one.
-
-    `seed` is that of the Gaussian noise. Raises UsageError, with where to get the set and the
-    folder it should be in, if it isn't there, and ImageError for a damaged MATLAB file.
-    """
-    if not root.is_dir():
-        raise UsageError(f"There is no folder {root}.", f"{test_set.where} Then: --data-root DIR")
-    # A folder of the set's name wins over one that merely holds pictures.
-    places = sorted(
-        test_set.find(root, _CONTAINERS),
-        key=lambda place: (not (place[0].sure or place[1]), not place[1]),
-    )
-    if not places:
-        raise test_set.absent(root)
-    suite = _suite_of(places[0][0])
-    if test_set.sigma is not None:
-        suite = _with_noise(suite, test_set.sigma, seed)
-    if test_set.degradation:
-        suite = _degraded(suite, test_set.degradation, seed)
-    if test_set.count in (None, len(suite.cases)):
-        return suite
-    note = (
-        f"{test_set.title} has {test_set.count} pictures as published; here are "
-        f"{len(suite.cases)}: its means will not compare with published ones."
-    )
-    return replace(suite, notes=(*suite.notes, note))
 
 
 def available(root: Path) -> tuple[TestSet, ...]:
@@ -121,7 +48,7 @@ def available(root: Path) -> tuple[TestSet, ...]:
         test_set
         for test_set in TEST_SETS.values()
         if test_set.public
-        and any(named or found.sure for found, named in test_set.find(root, _CONTAINERS))
+        and any(named or found.sure for found, named in test_set.find(root, CONTAINERS))
     )
 
 
@@ -141,74 +68,6 @@ def sets_named(name: str) -> tuple[TestSet, ...]:
     )
 
 
-def pairs_suite(lq: Path, gt: Path, masks: Path | None = None) -> Suite:
-    """Make a suite of any two folders, matched by name; raises UsageError if no pair is found.
-
-    `masks`: folder of the degraded pictures' masks.
-    """
-
-    def read() -> Matching:
-        matching = match_folders(lq, gt)
-        return matching if masks is None else match_masks(matching, masks)
-
-    return _suite_of(FoundSet(f"{lq} and {gt}", read))
-
-
-def _suite_of(found: FoundSet) -> Suite:
-    """Make a suite of what was found; of pairs, what is left over is noted."""
-    content = found.read()
-    if isinstance(content, Matching):
-        cases = tuple(map(_pair_case, content.pairs))
-        return Suite(cases, found.layout, tuple(content.notes()))
-    return Suite(content, found.layout)
-
-
-def _pair_case(pair: Pair) -> Case:
-    def load() -> tuple[Array, Array]:
-        degraded = read_rgb8(pair.degraded)
-        # A clean picture of a set that is degraded here is its own partner.
-        clean = degraded if pair.clean == pair.degraded else read_rgb8(pair.clean)
-        if degraded.shape != clean.shape:
-            sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (degraded, clean)]
-            raise ImageError(
-                f"{pair.degraded} is {sizes[0]} pixels, but its target {pair.clean} is {sizes[1]}."
-            )
-        return degraded, clean
-
-    mask = pair.mask
-    return Case(pair.name, load, None if mask is None else lambda: read_rgb8(mask).max(2) > 127)
-
-
-def _remade(suite: Suite, remake: Callable[[int, str, Array], tuple[Array, Array]]) -> Suite:
-    """Make each case's pictures anew of its number, name and target."""
-
-    def remade(index: int, case: Case) -> Case:
-        def load() -> tuple[Array, Array | None]:
-            degraded, target = case.load()
-            return (degraded, None) if target is None else remake(index, case.name, target)
-
-        return Case(case.name, load)
-
-    return replace(suite, cases=tuple(remade(*item) for item in enumerate(suite.cases)))
-
-
-def _with_noise(suite: Suite, sigma: int | tuple[int, ...], seed: int) -> Suite:
-    """Add seeded Gaussian noise to the targets: float32, neither rounded nor clipped."""
-
-    def noisy(index: int, _name: str, target: Array) -> tuple[Array, Array]:
-        size = target.shape[:2]
-        scale = sigma if isinstance(sigma, int) else in_quarters(sigma, *size)[..., None]
-        noise = np.random.default_rng((seed, index)).normal(0, scale, target.shape)
-        return ((target + noise) / 255).astype(np.float32), target
-
-    return _remade(suite, noisy)
-
-
-def _degraded(suite: Suite, kind: str, seed: int) -> Suite:
-    """Degrade the targets: the pictures that `drcnet degrade --kind KIND --seed SEED` writes."""
-    return _remade(suite, lambda _, name, target: degrade_pixels(target, kind, rng_for(seed, name)))
-
-
 def _rain(title: str, count: int, *finders: Finder) -> TestSet:
     return TestSet(
         title.lower(),
@@ -218,7 +77,7 @@ def _rain(title: str, count: int, *finders: Finder) -> TestSet:
         "Get the test sets that MPRNet and Restormer link in their README (Deraining), and put "
         f"{title}'s pairs into DIR/{title}/input and DIR/{title}/target.",
         (title,),
-        (search.paired_folders, *finders),
+        (layouts.paired_folders, *finders),
         TASKS["derain"].protocol,
     )
 
@@ -232,7 +91,7 @@ def _noise(title: str, count: int, source: str, *folders: str) -> list[TestSet]:
             count,
             f"Get {source}, and put the {count} clean pictures into DIR/{title}.",
             (title, *folders),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             sigma=sigma,
         )
         for sigma in SIGMAS
@@ -248,7 +107,7 @@ def _raindrop(letter: str, count: int) -> TestSet:
         "Get the raindrop data set of Qian et al., CVPR 2018 (rui1996/DeRaindrop on GitHub), and "
         f"put its test_{letter} (data and gt) into DIR/raindrop_data.",
         ("raindrop_data", "raindrop", "agan", f"test_{letter}"),
-        (search.raindrop_scenes(f"test_{letter}"),),
+        (layouts.raindrop_scenes(f"test_{letter}"),),
         TASKS["raindrop"].protocol,
     )
 
@@ -276,7 +135,7 @@ def _realblur(letter: str) -> TestSet:
         "Get RealBlur from the page of Rim et al., ECCV 2020 (POSTECH), and unpack it into "
         f"DIR/RealBlur, with {listing} beside the folders of scenes.",
         (f"realblur-{letter}", f"realblur_{letter}", f"realblur{letter}"),
-        (search.realblur_list(listing), search.paired_folders),
+        (layouts.realblur_list(listing), layouts.paired_folders),
         Protocol(aligned=True),
     )
 
@@ -290,7 +149,7 @@ def _sots(part: str, *folders: str) -> TestSet:
         "Get SOTS from the page of Li et al., TIP 2019 (RESIDE-standard), and put its "
         f"{part} part's folders hazy and gt into DIR/SOTS/{part}.",
         (part, f"sots_{part}", f"sots-{part}", f"reside-{part}", *folders),
-        (search.hazy_folders,),
+        (layouts.hazy_folders,),
     )
 
 
@@ -300,10 +159,10 @@ TEST_SETS: dict[str, TestSet] = {
     test_set.name: test_set
     for test_set in (
         _rain("Test100", 98),
-        _rain("Rain100H", 100, search.rain100_original),
-        _rain("Rain100L", 100, search.rain100_original),
+        _rain("Rain100H", 100, layouts.rain100_original),
+        _rain("Rain100L", 100, layouts.rain100_original),
         replace(
-            _rain("Rain100L", 100, search.rain100_original),
+            _rain("Rain100L", 100, layouts.rain100_original),
             name="rain100l-rgb",
             title="Rain100L on RGB",
             task=ANY_DAMAGE,
@@ -319,7 +178,7 @@ TEST_SETS: dict[str, TestSet] = {
             f"Get ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat {_SIDD_PAGE}, and "
             "put both into DIR/SIDD.",
             ("sidd", "sidd_validation_srgb", "sidd_validation", "sidd_val"),
-            (matlab.sidd_validation, search.validation_crops),
+            (matlab.sidd_validation, layouts.validation_crops),
             _BLOCKS,
         ),
         TestSet(
@@ -367,7 +226,7 @@ TEST_SETS: dict[str, TestSet] = {
                 "polyu-real-world-noisy-images-dataset",
                 "polyu-real-world-noisy-images-dataset-master",
             ),
-            (search.paired_folders, search.polyu_original),
+            (layouts.paired_folders, layouts.polyu_original),
         ),
         TestSet(
             "gopro",
@@ -377,7 +236,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University), and unpack it into DIR/GOPRO_Large.",
             ("gopro", "gopro_large"),
-            (search.paired_folders, search.gopro_scenes("test")),
+            (layouts.paired_folders, layouts.gopro_scenes("test")),
             _BLUR,
         ),
         TestSet(
@@ -417,7 +276,7 @@ TEST_SETS: dict[str, TestSet] = {
             2025,
             "Get HIDE from joanshen0508/HA_deblur on GitHub, and unpack it into DIR/HIDE_dataset.",
             ("hide", "hide_dataset"),
-            (search.paired_folders, search.hide_original),
+            (layouts.paired_folders, layouts.hide_original),
             _BLUR,
         ),
         _realblur("J"),
@@ -432,7 +291,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get the Kodak Lossless True Color Image Suite (r0k.us), and put the 24 clean pictures "
             "into DIR/Kodak24.",
             ("kodak24", "kodak"),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             degradation="blur",
         ),
         _raindrop("a", 58),
@@ -443,7 +302,7 @@ TEST_SETS: dict[str, TestSet] = {
             540,
             "Get ISTD from the page of Wang et al., CVPR 2018 (DeepInsight-PCALab/ST-CGAN on "
             "GitHub), and unpack it into DIR/ISTD_Dataset.",
-            search.istd_scenes("test"),
+            layouts.istd_scenes("test"),
             "istd_dataset",
         ),
         _shadow(
@@ -452,10 +311,10 @@ TEST_SETS: dict[str, TestSet] = {
             540,
             "Get the adjusted targets of Le and Samaras, ICCV 2019 (cvlab-stonybrook/SID on "
             "GitHub), and put test_C_fixed_official beside test_A in DIR/ISTD_Dataset/test.",
-            search.istd_scenes("test", adjusted=True),
+            layouts.istd_scenes("test", adjusted=True),
             "istd_dataset",
             "istd",
-            *sorted(search.ADJUSTED),
+            *sorted(layouts.ADJUSTED),
         ),
         _shadow(
             "srd",
@@ -463,7 +322,7 @@ TEST_SETS: dict[str, TestSet] = {
             408,
             "Get SRD from the page of Qu et al., CVPR 2017 (DeshadowNet), and put its folders "
             "shadow and shadow_free into DIR/SRD/Test, masks (DHAN's) into DIR/SRD/Test/mask.",
-            search.srd_scenes("test"),
+            layouts.srd_scenes("test"),
         ),
         TestSet(
             "spanet",
@@ -473,7 +332,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get the test set of Wang et al., CVPR 2019 (stevewongv/SPANet on GitHub), and put "
             "real_test_1000 (rain and gt) into DIR/real_test_1000.",
             ("spanet", "real_test_1000", "spa-data"),
-            (search.spanet_scenes,),
+            (layouts.spanet_scenes,),
             TASKS["derain"].protocol,
         ),
         _sots("indoor", "nyuhaze500"),
@@ -486,7 +345,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get O-HAZE from the page of Ancuti et al., CVPRW 2018 (NTIRE), and put its folders "
             "hazy and GT into DIR/O-HAZE.",
             ("o-haze", "o_haze", "ohaze", "# o-hazy ntire 2018"),
-            (search.hazy_folders,),
+            (layouts.hazy_folders,),
         ),
         TestSet(
             "nh-haze",
@@ -496,7 +355,7 @@ TEST_SETS: dict[str, TestSet] = {
             "Get NH-HAZE from the page of Ancuti et al., CVPRW 2020 (NTIRE), and put its pictures "
             "(01_hazy.png, 01_GT.png, ...) into DIR/NH-HAZE.",
             ("nh-haze", "nh_haze", "nhhaze"),
-            (search.nh_haze_original, search.hazy_folders),
+            (layouts.nh_haze_original, layouts.hazy_folders),
         ),
         *_noise("McMaster", 18, "McMaster from the page of Zhang et al., JEI 2011", "mcm"),
         *_noise("Urban100", 100, "Urban100 from the page of Huang et al., CVPR 2015"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drcnet_cli.datasets import search
+from drcnet_cli.datasets import layouts
 from drcnet_cli.datasets.pairs import Matching, Pair
 from drcnet_cli.datasets.search import DataSet, Finder, FoundSet
 from drcnet_cli.errors import UsageError
@@ -93,7 +93,7 @@ def _realblur_without_list(folder: Path) -> FoundSet | None:
 
 
 # Sets that are cut up come first, as who made the crops wants them used.
-_FOLDERS: tuple[Finder, ...] = (search.training_crops, search.paired_folders)
+_FOLDERS: tuple[Finder, ...] = (layouts.training_crops, layouts.paired_folders)
 
 TRAINING_SETS: dict[str, TrainingSet] = {
     dataset.name: dataset
@@ -115,7 +115,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get RainTrainL from the page of Yang et al., CVPR 2017 (JORDER), and put its pictures "
             "into DIR/RainTrainL.",
             ("raintrainl", "rain_train_l", "rain100l_train", "derain"),
-            (search.rain100_original, *_FOLDERS),
+            (layouts.rain100_original, *_FOLDERS),
             named=True,
         ),
         TrainingSet(
@@ -125,7 +125,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             400,
             "Get the 400 pictures of BSDS500 that DnCNN trains on into DIR/BSD400.",
             ("bsd400",),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             clean=True,
             named=True,
         ),
@@ -137,7 +137,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get the Waterloo Exploration Database's pristine images (Ma et al., TIP 2017) into "
             "DIR/WED.",
             ("wed", "pristine_images", "exploration_database_and_code"),
-            (search.clean_pictures,),
+            (layouts.clean_pictures,),
             clean=True,
             named=True,
         ),
@@ -149,7 +149,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get SIDD-Medium sRGB from the Smartphone Image Denoising Dataset's page (York "
             "University).",
             ("sidd", "sidd_medium_srgb"),
-            (*_FOLDERS, search.sidd_scenes),
+            (*_FOLDERS, layouts.sidd_scenes),
             re.compile(r"(?<=/)\d{4}(?=_[^/]*$)"),
         ),
         TrainingSet(
@@ -160,7 +160,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get GOPRO_Large from the page of Nah, Kim and Lee, CVPR 2017 (Seoul National "
             "University).",
             ("gopro", "gopro_large"),
-            (*_FOLDERS, search.gopro_scenes("train")),
+            (*_FOLDERS, layouts.gopro_scenes("train")),
             re.compile(r"GOPR\d+_\d+_\d+"),
         ),
         TrainingSet(
@@ -170,7 +170,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             3758,
             "Get RealBlur-J or -R from the page of Rim et al., ECCV 2020 (POSTECH).",
             ("realblur", "realblur_j", "realblur-j", "realblur_r", "realblur-r"),
-            (*_FOLDERS, *map(search.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
+            (*_FOLDERS, *map(layouts.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
             re.compile(r"scene\d+"),
         ),
         TrainingSet(
@@ -180,7 +180,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             861,
             "Get the raindrop data set of Qian et al., CVPR 2018 (rui1996/DeRaindrop on GitHub).",
             ("raindrop_data", "raindrop", "agan"),
-            (search.raindrop_scenes("train"), *_FOLDERS),
+            (layouts.raindrop_scenes("train"), *_FOLDERS),
         ),
         TrainingSet(
             "istd-train",
@@ -190,7 +190,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get ISTD from the page of Wang et al., CVPR 2018 (DeepInsight-PCALab/ST-CGAN on "
             "GitHub).",
             ("istd", "istd_dataset"),
-            (search.istd_scenes("train"),),
+            (layouts.istd_scenes("train"),),
             re.compile(r"(?<=/)\d+(?=-\d+\.)"),
         ),
         TrainingSet(
@@ -200,8 +200,8 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             1330,
             "Get the adjusted targets of Le and Samaras, ICCV 2019 (cvlab-stonybrook/SID on "
             "GitHub), beside ISTD's train_A.",
-            ("istd", "istd_dataset", *sorted(search.ADJUSTED)),
-            (search.istd_scenes("train", adjusted=True),),
+            ("istd", "istd_dataset", *sorted(layouts.ADJUSTED)),
+            (layouts.istd_scenes("train", adjusted=True),),
             re.compile(r"(?<=/)\d+(?=-\d+\.)"),
         ),
         TrainingSet(
@@ -211,7 +211,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             2680,
             "Get SRD from the page of Qu et al., CVPR 2017 (DeshadowNet).",
             ("srd",),
-            (search.srd_scenes("train"),),
+            (layouts.srd_scenes("train"),),
         ),
         TrainingSet(
             "reside-ots",
@@ -221,7 +221,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get OTS (RESIDE-beta) from the page of Li et al., TIP 2019 (RESIDE), and put its "
             "folders clear and part1 to part4 into DIR/OTS.",
             ("ots", "ots_beta", "reside-ots", "reside_ots", "reside-outdoor"),
-            (search.hazy_folders,),
+            (layouts.hazy_folders,),
         ),
         TrainingSet(
             "reside-its",
@@ -231,7 +231,7 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get ITS (RESIDE-standard) from the page of Li et al., TIP 2019 (RESIDE), and put its "
             "folders hazy and clear into DIR/ITS.",
             ("its", "its_v2", "reside-its", "reside_its", "reside-indoor"),
-            (search.hazy_folders,),
+            (layouts.hazy_folders,),
         ),
     )
 }

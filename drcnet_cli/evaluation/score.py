@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from drcnet_cli.datasets.evaluation_sets import Suite
 from drcnet_cli.datasets.search import Array, Case
+from drcnet_cli.datasets.suite import Suite
 from drcnet_cli.errors import (
     DrcnetError,
     MemoryExhaustedError,

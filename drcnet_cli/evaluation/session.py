@@ -6,16 +6,9 @@ from pathlib import Path
 
 import torch
 
-from drcnet_cli.datasets.evaluation_sets import (
-    ALL_IN_ONE,
-    Suite,
-    TestSet,
-    available,
-    find_suite,
-    pairs_suite,
-    sets_named,
-)
+from drcnet_cli.datasets.evaluation_sets import ALL_IN_ONE, available, sets_named
 from drcnet_cli.datasets.search import Array
+from drcnet_cli.datasets.suite import Suite, TestSet, find_suite, pairs_suite
 from drcnet_cli.device import choose_device, dtype_name
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes

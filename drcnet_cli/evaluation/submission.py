@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from drcnet_cli.datasets.evaluation_sets import Suite, TestSet
 from drcnet_cli.datasets.search import Array, Case
+from drcnet_cli.datasets.suite import Suite, TestSet
 from drcnet_cli.errors import UsageError, import_extra
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.imageio.pixels import to_uint8, to_unit

@@ -7,13 +7,8 @@ from matlab_files import write_dnd, write_mat5, write_mat73
 from PIL import Image
 from training_helpers import picture, write_picture
 
-from drcnet_cli.datasets.evaluation_sets import (
-    GROUPS,
-    TEST_SETS,
-    available,
-    find_suite,
-    sets_named,
-)
+from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS, available, sets_named
+from drcnet_cli.datasets.suite import find_suite
 from drcnet_cli.degrade.folder import make_pairs
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.tasks import TASKS

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from training_helpers import write_picture
 
-from drcnet_cli.datasets.evaluation_sets import TEST_SETS, find_suite, pairs_suite
+from drcnet_cli.datasets.evaluation_sets import TEST_SETS
+from drcnet_cli.datasets.suite import find_suite, pairs_suite
 from drcnet_cli.datasets.training_sets import find_dataset
 
 

@@ -10,8 +10,8 @@ import torch
 from training_helpers import write_picture
 
 from drcnet_cli import metrics
-from drcnet_cli.datasets.evaluation_sets import Suite
 from drcnet_cli.datasets.search import Case
+from drcnet_cli.datasets.suite import Suite
 from drcnet_cli.errors import ImageError, NonFiniteError, UsageError
 from drcnet_cli.evaluation import session
 from drcnet_cli.evaluation.processes import Processes, join_processes

@@ -9,7 +9,8 @@ import pytest
 from matlab_files import write_dnd, write_mat73
 from scipy.io import loadmat
 
-from drcnet_cli.datasets.evaluation_sets import TEST_SETS, find_suite
+from drcnet_cli.datasets.evaluation_sets import TEST_SETS
+from drcnet_cli.datasets.suite import find_suite
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.evaluation.submission import write_bundle
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from training_helpers import picture, write_picture
 
-from drcnet_cli.datasets.evaluation_sets import TEST_SETS, find_suite, pairs_suite
+from drcnet_cli.datasets.evaluation_sets import TEST_SETS
+from drcnet_cli.datasets.suite import find_suite, pairs_suite
 from drcnet_cli.errors import ImageError, UsageError
 
 SCENE = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"
