@@ -61,7 +61,7 @@ TASKS: dict[str, Task] = {
             "derain",
             "rain",
             ("rain", "rain-light", "rain-heavy"),
-            ("rain13k", "rain100l"),
+            ("rain13k", "rain100l", "spanet-train"),
             Protocol("y", "y", "replicate"),
         ),
         Task(

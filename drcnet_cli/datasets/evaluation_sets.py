@@ -135,7 +135,7 @@ def _realblur(letter: str) -> TestSet:
         "Get RealBlur from the page of Rim et al., ECCV 2020 (POSTECH), and unpack it into "
         f"DIR/RealBlur, with {listing} beside the folders of scenes.",
         (f"realblur-{letter}", f"realblur_{letter}", f"realblur{letter}"),
-        (layouts.realblur_list(listing), layouts.paired_folders),
+        (layouts.listed_pairs(listing), layouts.paired_folders),
         Protocol(aligned=True),
     )
 

@@ -282,24 +282,28 @@ def hide_original(folder: Path) -> FoundSet | None:
     return FoundSet(f"{folders['test']}/{{{names}}} and GT", read, sure=True)
 
 
-def realblur_list(name: str) -> Finder:
-    """Find RealBlur-J or -R by its list of pairs: lines `GT-PATH BLURRED-PATH` beside the list."""
+def listed_pairs(name: str, *, degraded_first: bool = False) -> Finder:
+    """Find pairs by a list, a line each: `CLEAN-PATH DEGRADED-PATH` below the list's own folder.
+
+    `degraded_first`: the other way round. A slash before a path (SPANet's) means that folder, too.
+    """
 
     def find(folder: Path) -> FoundSet | None:
         listing = find_file(folder, name)
         if listing is None:
             return None
-        return FoundSet(str(listing), lambda: _read_list(listing), sure=True)
+        return FoundSet(str(listing), lambda: _read_list(listing, degraded_first), sure=True)
 
     return find
 
 
-def _read_list(listing: Path) -> Matching:
+def _read_list(listing: Path, degraded_first: bool) -> Matching:
     """Read a list of pairs; those whose files are missing are left over."""
     there, missing = [], []
     for line in listing.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        clean, _, degraded = line.strip().partition(" ")
-        if degraded := degraded.strip():
+        first, _, second = (part.strip().lstrip("/") for part in line.strip().partition(" "))
+        clean, degraded = (second, first) if degraded_first else (first, second)
+        if clean and degraded:
             folder = listing.parent
             pair = Pair(degraded, folder / degraded, folder / clean, group=clean)
             whole = pair.degraded.is_file() and pair.clean.is_file()

@@ -170,8 +170,19 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             3758,
             "Get RealBlur-J or -R from the page of Rim et al., ECCV 2020 (POSTECH).",
             ("realblur", "realblur_j", "realblur-j", "realblur_r", "realblur-r"),
-            (*_FOLDERS, *map(layouts.realblur_list, _REALBLUR_LISTS), _realblur_without_list),
+            (*_FOLDERS, *map(layouts.listed_pairs, _REALBLUR_LISTS), _realblur_without_list),
             re.compile(r"scene\d+"),
+        ),
+        TrainingSet(
+            "spanet-train",
+            "SPANet",
+            "derain",
+            638492,
+            "Get the training data of Wang et al., CVPR 2019 (stevewongv/SPANet on GitHub), and "
+            "put real_world, real_world_gt and real_world.txt into DIR.",
+            ("spanet", "spa-data", "spa_data"),
+            (layouts.listed_pairs("real_world.txt", degraded_first=True),),
+            re.compile(r"(?<=real_world/)[^/]+"),
         ),
         TrainingSet(
             "raindrop-train",

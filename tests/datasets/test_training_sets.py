@@ -110,6 +110,20 @@ def test_realblur_goes_by_its_list(tmp_path):
     assert any("scene009" in note for note in notes)
 
 
+def test_spanet_goes_by_its_list(tmp_path):
+    root = tmp_path / "SPANet"
+    make(root, "real_world/274/274-14/274-14_0_3.png", "real_world_gt/274/274_0_3.png")
+    line = "/real_world/274/274-14/274-14_0_{0}.png /real_world_gt/274/274_0_{0}.png\n"
+    (root / "real_world.txt").write_text(line.format(3) + line.format(4))
+    for place in (tmp_path, root):
+        _, found, notes = find_dataset("spanet-train", place)
+        (pair,) = found.matching.pairs
+        assert pair.degraded == root / "real_world/274/274-14/274-14_0_3.png"
+        assert pair.clean == root / "real_world_gt/274/274_0_3.png"
+        assert pair.group == "274"
+        assert any("274-14_0_4" in note for note in notes)
+
+
 @pytest.mark.parametrize("name", TRAINING_SETS)
 def test_a_missing_data_set_says_where_to_get_it(tmp_path, name):
     with pytest.raises(UsageError) as error:
