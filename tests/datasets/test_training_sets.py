@@ -23,6 +23,7 @@ def test_published_numbers():
     assert counts == {
         "rain13k": 13712,
         "rain100l": 200,
+        "spanet-train": 638492,
         "bsd400": 400,
         "wed": 4744,
         "sidd": 320,
