@@ -1,4 +1,4 @@
-"""Remove rain, noise and motion blur from photographs with DRCNet (ECCV 2022).
+"""Restore photographs: rain, noise, blur, haze, drops on the lens, and several at once.
 
 >>> from drcnet_cli import load_model, restore_image
 >>> restored = restore_image(image, task="denoise")  # image: H x W x 3 uint8

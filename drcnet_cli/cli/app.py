@@ -28,7 +28,7 @@ from drcnet_cli.version import __version__
 
 app = typer.Typer(
     name="drcnet",
-    help="Remove rain, noise and motion blur from photographs.",
+    help="Restore photographs: rain, noise, blur, haze, drops on the lens, several at once.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -63,7 +63,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Remove rain, noise and motion blur from photographs."""
+    """Restore photographs: rain, noise, blur, haze, drops on the lens, several at once."""
 
 
 def main() -> None:

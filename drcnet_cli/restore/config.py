@@ -133,8 +133,8 @@ def open_model(config: RestoreConfig) -> LoadedModel:
             f"Name that instead of --task {ANY_DAMAGE}",
         )
 
-    def expert(task: str) -> Restorer:
-        return open_restorer(replace(config, checkpoint=task, task=task, explain=False))
+    def expert(task: str, notify: Callable[[str], None]) -> Restorer:
+        return open_restorer(replace(config, checkpoint=task, task=task, explain=False), notify)
 
     experts = expert if config.experts else None
     return LoadedModel(network.to(place), info, place, dtype, config.backend, experts)

@@ -12,7 +12,7 @@ import numpy as np
 from drcnet_cli.restore.diagnosis import Diagnosis, diagnose
 from drcnet_cli.restore.restorer import Restorer
 
-Experts = Callable[[str], Restorer]
+Experts = Callable[[str, Callable[[str], None]], Restorer]
 
 # What share of a picture's likely kinds each task must be called for by, in the order in which they
 # restore: noise comes last in a picture's life, haze and blur come first. These two change sound
@@ -23,8 +23,8 @@ CERTAIN = {"denoise": 0.5, "derain": 0.5, "deblur": 0.99, "dehaze": 0.99}
 class LookingRestorer(Restorer):
     """A restorer that looks at each picture first; `diagnosis` is the last one's.
 
-    `experts` opens the restorer of a task's own checkpoint; without it the network restores all
-    pictures itself. `explain` has `remark` tell of each picture.
+    `experts` opens the restorer of a task's own checkpoint, which is to tell its second argument of
+    each change of plan; without it the network restores all pictures itself. `explain` has `remark` tell of each picture.
     """
 
     def __init__(
@@ -89,5 +89,5 @@ class LookingRestorer(Restorer):
     def _expert(self, task: str) -> Restorer:
         assert self._open is not None
         if task not in self._experts:
-            self._experts[task] = self._open(task)
+            self._experts[task] = self._open(task, self._notify)
         return self._experts[task]

@@ -52,7 +52,7 @@ def seeing(monkeypatch, **shares: float) -> None:
 def looking(**settings) -> LookingRestorer:
     torch.manual_seed(0)
     info = CheckpointInfo(CONFIG, "all", "auto", 64, arch="airnet")
-    settings = {"experts": EXPERTS.__getitem__, **settings}
+    settings = {"experts": lambda task, notify: EXPERTS[task], **settings}
     return LookingRestorer(AirNet(CONFIG), info, device=CPU, **settings)
 
 
@@ -86,6 +86,17 @@ def test_what_is_wrong_decides_who_restores(monkeypatch, shares, added, by):
     remark = restorer.remark()
     assert ("left as is" in remark) == (not by)
     assert all(f"{name} was here" in remark for name in by)
+
+
+def test_who_restores_tells_of_changes_of_plan_as_the_others_do(monkeypatch):
+    def expert(task, notify):
+        notify(f"{task}: less memory")
+        return EXPERTS[task]
+
+    seeing(monkeypatch, rain=1.0)
+    told = []
+    looking(experts=expert, notify=told.append).restore(photograph())
+    assert told == ["derain: less memory"]
 
 
 def test_several_things_at_once_are_said_without_being_asked_for(monkeypatch):
