@@ -84,6 +84,18 @@ def threads_given() -> bool:
     return "OMP_NUM_THREADS" in os.environ
 
 
+def given_threads() -> int | None:
+    """Return how many threads the environment wants torch to use; None: it does not say."""
+    count = os.environ.get("OMP_NUM_THREADS", "")
+    return int(count) if count.isdecimal() and int(count) else None
+
+
+def silence_ray() -> None:
+    """Have Ray tell its makers nothing, and warn of nothing that concerns this package alone."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
 def launched_processes() -> int:
     """Return the number of processes that a launcher started together with this one."""
     size = os.environ.get("WORLD_SIZE", "1")

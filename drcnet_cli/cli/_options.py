@@ -11,6 +11,7 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.weights.manifest import FAST, load_manifest
 
 if TYPE_CHECKING:
+    from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.tiling import TileOptions
 
 JsonOption = Annotated[
@@ -46,6 +47,20 @@ DevicesOption = Annotated[
         "--device",
         metavar="auto|cpu|cuda|cuda:N|cuda:all|mps",
         help="Where to compute; cuda:all or a list (cuda:0,cuda:2): a process for each.",
+    ),
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="auto|local|ray://HOST",
+        help="Compute on a Ray cluster, or on all cores and GPUs here (local).",
+    ),
+]
+SharedStorageOption = Annotated[
+    bool,
+    typer.Option(
+        "--shared-storage", help="All nodes of --ray's cluster have these files, by these paths."
     ),
 ]
 DtypeOption = Annotated[
@@ -179,6 +194,15 @@ ThreadsOption = Annotated[
         help="Threads that compute on a CPU, in all; default: what torch chooses.",
     ),
 ]
+
+
+def parse_cluster(ray: str | None, shared_storage: bool) -> "ClusterOptions | None":
+    """Read --ray and --shared-storage; raise UsageError for the second alone."""
+    from drcnet_cli.parallel.cluster import ClusterOptions
+
+    if ray is None and shared_storage:
+        raise UsageError("--shared-storage is for --ray.", "Leave it out, or add --ray auto")
+    return None if ray is None else ClusterOptions(ray, shared_storage)
 
 
 def choose_checkpoint(

@@ -12,9 +12,10 @@ from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
 from drcnet_cli.cli._restore_plan import Asked, Made, Masks, check_looks, plan_run, plan_stream
 from drcnet_cli.cli._restore_report import RunOutput, check_report
-from drcnet_cli.errors import EXIT_INTERRUPTED
+from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
+    from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
@@ -82,6 +83,8 @@ def restore(
     batch: options.BatchOption = "auto",
     ensemble: options.EnsembleOption = False,
     device: options.DevicesOption = "auto",
+    ray: options.RayOption = None,
+    shared_storage: options.SharedStorageOption = False,
     dtype: options.DtypeOption = "auto",
     backend: options.BackendOption = "torch",
     threads: options.ThreadsOption = None,
@@ -96,6 +99,9 @@ def restore(
     """
     checkpoint = options.choose_checkpoint(task, model, weights, effort)
     streams = not in_place and "-" in (paths[0], paths[-1])
+    cluster = options.parse_cluster(ray, shared_storage)
+    if cluster is not None and streams:
+        raise UsageError("--ray restores files, not a stream (-).", "Leave out --ray")
     if report is not None:
         check_report(report, streams, in_place)
     check_looks(float_range, background)
@@ -138,18 +144,23 @@ def restore(
         explain,
         masks.wanted,
     )
-    run = _restore_stream if streams else _restore_plan
+    run = _restore_stream if streams else partial(_restore_plan, cluster=cluster)
     run(config, replace(written, recipe=made.recipe(written)), output)
 
 
-def _restore_plan(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
+def _restore_plan(
+    config: "RestoreConfig",
+    written: "WriteOptions",
+    output: RunOutput,
+    cluster: "ClusterOptions | None",
+) -> None:
     """Restore a plan's jobs with progress; exit 130 if interrupted."""
     from drcnet_cli.cli._progress import RestoreProgress
     from drcnet_cli.files.writable import check_writable
     from drcnet_cli.parallel.processes import restore_jobs
     from drcnet_cli.restore.pipeline import RunObserver
 
-    jobs, devices = output.plan.jobs, config.devices()
+    jobs, devices = output.plan.jobs, [] if cluster else config.devices()
     check_writable(jobs)
     with RestoreProgress(len(jobs), quiet=output.quiet) as shown:
 
@@ -165,7 +176,7 @@ def _restore_plan(config: "RestoreConfig", written: "WriteOptions", output: RunO
 
         observer = RunObserver(shown.advance, finished, opened, notifier(output.quiet))
         try:
-            outcomes = restore_jobs(jobs, config, written, observer)
+            outcomes = restore_jobs(jobs, config, written, observer, cluster)
         except KeyboardInterrupt:
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")

@@ -15,7 +15,9 @@ from typing import cast
 import torch
 
 from drcnet_cli.files.plan import Job
+from drcnet_cli.parallel.cluster import ClusterOptions
 from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
+from drcnet_cli.parallel.ray_restore import restore_on_cluster
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 from drcnet_cli.weights.fetch import resolve
@@ -26,12 +28,17 @@ def restore_jobs(
     config: RestoreConfig,
     options: WriteOptions,
     observer: RunObserver | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> list[Outcome]:
     """Restore every job and return its outcome, as `restore_files` does, on all devices named.
 
-    A device may be named more than once. Raises DrcnetError if what is to restore cannot be had.
+    A device may be named more than once; with a cluster its workers have devices of their own.
+    Raises DrcnetError if what is to restore cannot be had.
     """
-    observer, devices = observer or RunObserver(), config.devices()
+    observer = observer or RunObserver()
+    if cluster is not None:
+        return restore_on_cluster(jobs, config, options, observer, cluster)
+    devices = config.devices()
     if len(devices) > 1:
         found = resolve(config.checkpoint, hub_repo=config.hub_repo, offline=config.offline)
         config = replace(config, checkpoint=found.path)  # else each process would fetch it

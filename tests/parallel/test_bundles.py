@@ -1,0 +1,75 @@
+"""Bundles of jobs: of like size, each job once, and none done again that is done."""
+
+import pickle
+
+import pytest
+from conftest import save_photograph
+
+from drcnet_cli.api import load_model
+from drcnet_cli.files.plan import Job
+from drcnet_cli.parallel import bundles
+from drcnet_cli.restore.pipeline import WriteOptions
+
+
+def jobs(tmp_path, sizes):
+    made = []
+    for index, size in enumerate(sizes):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(b"x" * size)
+        made.append(Job(path, tmp_path / "out" / path.name))
+    return list(enumerate(made))
+
+
+def numbers(packed):
+    return [number for number, *_ in pickle.loads(packed)]
+
+
+def test_files_of_like_size_share_a_bundle(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "MOST_BYTES", 100)
+    monkeypatch.setattr(bundles, "MOST_PICTURES", 3)
+    given = jobs(tmp_path, [10, 300, 60, 11, 61, 12, 9])
+    assert [numbers(bundle) for bundle in bundles.make_bundles(given)] == [
+        [1], [4], [2, 5, 3], [0, 6],
+    ]  # fmt: skip
+
+
+def test_a_file_that_is_gone_has_a_bundle_too(tmp_path):
+    missing = Job(tmp_path / "gone.png", tmp_path / "out.png")
+    assert [numbers(bundle) for bundle in bundles.make_bundles([(7, missing)])] == [[7]]
+
+
+@pytest.fixture
+def restorer(tiny_weights):
+    return load_model(tiny_weights, "cpu", "float32").restorer()
+
+
+def test_a_bundle_that_comes_twice_is_restored_once(tmp_path, restorer):
+    given = [
+        (5, Job(save_photograph(tmp_path / "a.png"), tmp_path / "out" / "a.png")),
+        (6, Job(save_photograph(tmp_path / "b.png"), tmp_path / "out" / "b.png")),
+    ]
+    (bundle,) = bundles.make_bundles(given)
+    plan = [None] * 5 + [job for _, job in given]
+
+    def restore():
+        told = bundles.restore_bundle(bundle, restorer, WriteOptions(), ["said once"])
+        return [bundles.unpack(each, plan) for each in told]
+
+    first = restore()
+    stamps = [(tmp_path / "out" / name).stat() for name in ("a.png", "b.png")]
+    (tmp_path / "out" / "b.png").unlink()  # as if its worker had been lost before
+    again = restore()
+    assert {told.number for told in first} == {told.number for told in again} == {5, 6}
+    assert [told.notes for told in first] == [("said once",), ()]
+    assert all(told.outcome.job is plan[told.number] for told in first + again)
+    assert {told.number: told.outcome.megapixels > 0 for told in again} == {5: False, 6: True}
+    assert (tmp_path / "out" / "a.png").stat() == stamps[0]
+    assert (tmp_path / "out" / "b.png").stat().st_size == stamps[1].st_size
+
+
+def test_an_output_of_before_the_run_is_replaced(tmp_path, restorer):
+    job = Job(save_photograph(tmp_path / "a.png"), tmp_path / "out.png")
+    job.destination.write_bytes(b"an old output")
+    (bundle,) = bundles.make_bundles([(0, job)])
+    list(bundles.restore_bundle(bundle, restorer, WriteOptions(), []))
+    assert job.destination.read_bytes().startswith(b"\x89PNG")
