@@ -79,6 +79,12 @@ def use_threads(count: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(count)
 
 
+def prepare_gradio(folder: Path) -> None:
+    """Let Gradio keep its files in a folder and tell nobody of its use; before it is loaded."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+
 def threads_given() -> bool:
     """Tell whether the environment says how many threads torch shall use."""
     return "OMP_NUM_THREADS" in os.environ

@@ -26,9 +26,10 @@ MISSING = "needs Chromium and ChromeDriver on the PATH"
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the W3C's name of a reference to an element
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    # Nothing of the browser's own goes out, and no host is found.
+    # Nothing of the browser's own goes out, and no host is found but this one.
     *("--no-first-run", "--disable-sync", "--disable-quic", "--disable-component-update"),
-    *("--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"),
+    *("--disable-background-networking", "--no-proxy-server"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--hide-scrollbars",
 )
 

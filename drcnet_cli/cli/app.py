@@ -21,6 +21,7 @@ from drcnet_cli.cli import (
     export,
     restore,
     train,
+    ui,
     weights,
 )
 from drcnet_cli.errors import EXIT_INTERRUPTED, EXIT_OK, DrcnetError
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("restore")(restore.restore)
+app.command("ui")(ui.ui)
 app.command("compare")(compare.compare)
 app.command("convert")(convert.convert)
 app.command("export")(export.export)

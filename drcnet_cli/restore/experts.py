@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from drcnet_cli.restore.diagnosis import Diagnosis, diagnose
-from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.restore.restorer import Restorer, blend
 
 Experts = Callable[[str, Callable[[str], None]], Restorer]
 
@@ -57,11 +57,14 @@ class LookingRestorer(Restorer):
         if not self._asked:
             on_progress(1.0)
             return pixels.copy()
-        share = 1 / len(self._asked)
+        share, before = 1 / len(self._asked), pixels
+        # Of several steps only the last one's result is mixed, with what the picture was at first.
+        mixed_here = 1.0 if len(self._asked) == 1 else self.strength
         for restorer in self._asked:
+            restorer.strength = self.strength if len(self._asked) == 1 else 1.0
             step = restorer.restore if restorer is not self else super().restore
             pixels = step(pixels, lambda part: on_progress(part * share))
-        return pixels
+        return blend(before, pixels, mixed_here)
 
     def remark(self) -> str:
         """Say what is amiss with the last picture, and what was seen in it.

@@ -71,6 +71,7 @@ class Outcome:
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
     losses that the output's format made necessary. `status` where there is no error. `damage`: what
     seemed to be wrong with the picture, as a JSON record, where what restored it tells.
+    `strength`: the result's share in the output.
     """
 
     job: Job
@@ -80,6 +81,7 @@ class Outcome:
     error: DrcnetError | None = None
     status: Literal["restored", "skipped", "planned"] = "restored"
     damage: dict[str, Any] | None = None
+    strength: float = 1.0
 
     @property
     def disk_refused(self) -> bool:
@@ -97,6 +99,7 @@ class Outcome:
             "notes": list(self.notes),
             "error": self.error.message if self.error else None,
             **({"damage": self.damage} if self.damage else {}),
+            **({"strength": self.strength} if self.strength != 1 else {}),
         }
 
 
@@ -296,7 +299,7 @@ def _compute(
     if isinstance(picture, DrcnetError):
         return Outcome(job, error=picture), None, None
     started = time.perf_counter()
-    outcome = Outcome(job, megapixels=picture.megapixels)
+    outcome = Outcome(job, megapixels=picture.megapixels, strength=restorer.strength)
     try:
         visible, mask = visible_pixels(picture), None
 

@@ -40,6 +40,7 @@ BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
+BLENDED_ROWS = 256  # at a time, so that a picture's float32 form is never there as a whole
 CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
 # What a picture's values can be, measured over photographs, clean and with noise of sigma 50: -1.0
 # to 2.0. Blocks multiply features that were normalised by the spread of their whole map: in a tile
@@ -162,6 +163,10 @@ class Restorer:
         that each batch of tiles completes. `tiles_left` counts those that the network made no
         picture of: they stay as they were. Raises MemoryExhaustedError, NonFiniteError.
         """
+        if self.strength == 0:
+            self.tiles_left = 0
+            on_progress(1.0)
+            return pixels.copy()
         return self._restore(pixels, on_progress, None)
 
     def _restore(
@@ -380,6 +385,18 @@ def check_strength(strength: float) -> float:
             f"The strength cannot be {strength}.", "Use a number from 0 (the input) to 1"
         )
     return strength
+
+
+def blend(pixels: np.ndarray, restored: np.ndarray, strength: float) -> np.ndarray:
+    """Mix two pictures of one shape and type: `strength` is the second one's share."""
+    if strength == 1:
+        return restored
+    mixed = np.empty_like(pixels)
+    for top in range(0, len(pixels), BLENDED_ROWS):
+        rows = slice(top, top + BLENDED_ROWS)
+        old, new = to_unit(pixels[rows]), to_unit(restored[rows])
+        mixed[rows] = from_unit(old + np.float32(strength) * (new - old), like=mixed)
+    return mixed
 
 
 def _read_tile(plan: TilePlan, pixels: np.ndarray, top: int, left: int) -> np.ndarray:

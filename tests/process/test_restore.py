@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import EXAMPLES, command, environment, photograph, save_photograph
+from image_fixtures import random_array
 from PIL import Image
 
 
@@ -197,6 +199,19 @@ def test_every_record_has_the_same_fields(drcnet, tmp_path, tiny_weights):
     again = drcnet("restore", "-w", tiny_weights, "in/b.png", "out", "--json").stdout
     assert json.loads(again)["status"] == "skipped"
     assert len({tuple(record) for record in [*planned, *done, json.loads(again)]}) == 1
+
+
+def test_no_strength_gives_the_input_and_says_so(drcnet, tmp_path, tiny_weights):
+    pixels = random_array(4, np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    call = ("restore", "--weights", tiny_weights, "a.png", "b.png", "--json", "--report", "p.html")
+    done = drcnet(*call, "--strength", "0")
+    assert json.loads(done.stdout)["strength"] == 0, done.stderr
+    assert np.array_equal(cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_UNCHANGED), pixels)
+    assert "strength 0<" in (tmp_path / "p.html").read_text()
+    for wrong in ("1.5", "-0.1", "nan", "much"):
+        refused = drcnet(*call, f"--strength={wrong}")
+        assert refused.returncode == 2 and "--strength" in refused.stderr, wrong
 
 
 def test_finding_no_image_is_said(drcnet, tmp_path, tiny_weights):

@@ -172,3 +172,12 @@ def test_a_network_without_prototypes_cannot_explain():
 def test_auto_with_a_network_of_one_task_is_refused(tiny_weights):
     with pytest.raises(UsageError, match="auto"):
         open_model(RestoreConfig(tiny_weights, "auto"))
+
+
+@pytest.mark.parametrize(("strength", "added"), [(0.0, 0), (0.5, 55), (1.0, 110)])
+def test_strength_is_of_all_steps_together(monkeypatch, strength, added):
+    experts = {"denoise": Named("n", 10), "derain": Named("r", 100)}
+    seeing(monkeypatch, rain_gaussian_25=1.0)
+    picture = photograph() // 2
+    restored = looking(experts=experts.__getitem__, strength=strength).restore(picture)
+    np.testing.assert_array_equal(restored, picture + added)

@@ -1,0 +1,1 @@
+"""`drcnet ui`: the page on which pictures are dropped, restored, compared and taken home."""
