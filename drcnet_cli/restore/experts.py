@@ -24,7 +24,8 @@ class LookingRestorer(Restorer):
     """A restorer that looks at each picture first; `diagnosis` is the last one's.
 
     `experts` opens the restorer of a task's own checkpoint, which is to tell its second argument of
-    each change of plan; without it the network restores all pictures itself. `explain` has `remark` tell of each picture.
+    each change of plan; without it the network restores all pictures itself. `explain` has `remark`
+    tell of each picture.
     """
 
     def __init__(
