@@ -84,6 +84,15 @@ def soften(picture: Array, sigma: float) -> Array:
     return cv2.GaussianBlur(picture, window, sigma, borderType=cv2.BORDER_REPLICATE)
 
 
+def add_jpeg(image: Array, rng: np.random.Generator, quality: int) -> Degraded:
+    """Store an image as a JPEG: colour at half the resolution, blocks from the corner.
+
+    The clean image is the given one.
+    """
+    clean = to_hwc(image)
+    return Degraded(to_chw(_store(clean, quality, rng, anywhere=False)), to_chw(clean))
+
+
 def _store(picture: Array, quality: int, rng: np.random.Generator, *, anywhere: bool) -> Array:
     if anywhere:
         return jpeg(picture, quality, rng)
