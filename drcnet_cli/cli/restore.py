@@ -26,7 +26,8 @@ def restore(
         list[str],
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or patterns, then where to write; - is standard input or output.",
+            help="Files, folders, patterns or addresses (s3://...), then where to write; "
+            "- is standard input or output.",
             show_default=False,
         ),
     ],
