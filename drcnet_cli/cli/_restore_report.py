@@ -80,7 +80,7 @@ class RunOutput:
         if facts.device == "cpu" and cpu_only_torch_beside_nvidia():
             note("Note: a GPU is there, but this torch is a CPU build: see `drcnet doctor`.")
         if len(devices) > 1:
-            note(f"{len(devices)} processes: {', '.join(devices)}")
+            note(f"{len(devices)} processes: {', '.join(dict.fromkeys(devices))}")
 
     def conclude(self, outcomes: "list[Outcome]", facts: "RestorerFacts | None") -> None:
         """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""

@@ -57,6 +57,7 @@ def test_without_the_extra_one_sentence_says_what_to_type(drcnet, tmp_path, with
     [
         (("--ray", "local", "--in-place", "in"), "--in-place cannot go with --ray"),
         (("--ray", "local", "-", "out.png"), "not a stream"),
+        (("--ray", "local", "--jobs", "2", "in", "out"), "Leave out --jobs"),
         (("--shared-storage", "in", "out"), "is for --ray"),
         (("--ray", "cluster:10001", "in", "out"), "auto, local or ray://HOST"),
     ],
