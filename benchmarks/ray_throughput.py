@@ -22,7 +22,7 @@ from drcnet_cli import settings
 settings.use_threads(1)
 settings.share_processors()
 settings.silence_ray()
-os.environ["RAY_worker_niceness"] = "0"  # 15 by default: on a busy machine no fair comparison
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's name; 15 would be unfair
 
 from drcnet_cli.files.plan import Job, plan_files  # noqa: E402 - loads torch
 from drcnet_cli.imageio import is_image_name  # noqa: E402

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 
@@ -76,20 +77,25 @@ def unpack(packed: bytes, jobs: Sequence[Job]) -> Told:
     return replace(told, outcome=replace(told.outcome, job=jobs[told.number]))
 
 
-def _size(path: Path) -> int:
+def _size(place: Place) -> int:
+    if not isinstance(place, Path):
+        return place.size or 0
     try:
-        return path.stat().st_size
+        return place.stat().st_size
     except OSError:  # reading it will say so
         return 0
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(place: Place) -> Stamp:
     """Return what changes when a whole file takes this name; None: there is none, or an empty one.
 
-    The file's number is part of it: an output made twice may have its time and size.
+    The file's number is part of it: an output made twice may have its time and size. Of an object
+    in a store None, too: to ask for each takes a request, and what is made twice is the same.
     """
+    if not isinstance(place, Path):
+        return None
     try:
-        status = path.stat()
+        status = place.stat()
     except OSError:
         return None
     return (status.st_ino, status.st_mtime_ns, status.st_size) if status.st_size else None

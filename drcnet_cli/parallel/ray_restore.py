@@ -113,7 +113,8 @@ def restore_on_cluster(
             "Give an output folder",
         )
     with join(cluster.address) as joined:
-        joined.check_storage(cluster.shared_storage)
+        if any(isinstance(place, Path) for job in jobs for place in (job.source, job.destination)):
+            joined.check_storage(cluster.shared_storage)
         return _Run(joined, jobs, config, options, observer).run()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -18,7 +18,8 @@ from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say
 
 gr: Any = import_extra("gradio", "ui", "The page needs the gradio package.")
 if TYPE_CHECKING:
-    Request, Progress = Any, Any
+    Request: TypeAlias = Any
+    Progress: TypeAlias = Any
 else:  # Gradio goes by these annotations and defaults
     from gradio import Progress, Request
 
@@ -154,7 +155,7 @@ def _so_far(run: Run, first: bool) -> tuple[Any, ...]:
 
 def _packed(run: Run) -> Any:  # noqa: ANN401 - gr.DownloadButton
     """Put all results into one file to download."""
-    files = [outcome.job.destination for outcome in run.restored]
+    files = [Path(outcome.job.destination) for outcome in run.restored]
     return gr.DownloadButton(value=str(pack(files, run.folder / "restored.zip")), interactive=True)
 
 

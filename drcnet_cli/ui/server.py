@@ -57,7 +57,7 @@ def serve_page(base: RestoreConfig, options: PageOptions, ready: Callable[[str],
         settings.prepare_gradio(Path(root))  # before it is imported, which is when it looks
         store = Store(Path(root))
         import_extra("gradio", "ui", "The page needs the gradio package.")
-        import uvicorn
+        import uvicorn  # pyright: ignore[reportMissingImports]
 
         app = _make_app(base, store, options)
         store.keep()
@@ -77,9 +77,11 @@ def serve_page(base: RestoreConfig, options: PageOptions, ready: Callable[[str],
 
 def _make_app(base: RestoreConfig, store: Store, options: PageOptions) -> Any:  # noqa: ANN401
     """Make the application that is served."""
-    import gradio
-    from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    import gradio  # pyright: ignore[reportMissingImports]
+    from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
+    from starlette.middleware.trustedhost import (  # pyright: ignore[reportMissingImports]
+        TrustedHostMiddleware,
+    )
 
     from drcnet_cli.ui.page import build_page
 
