@@ -155,7 +155,8 @@ def _so_far(run: Run, first: bool) -> tuple[Any, ...]:
 
 def _packed(run: Run) -> Any:  # noqa: ANN401 - gr.DownloadButton
     """Put all results into one file to download."""
-    files = [Path(outcome.job.destination) for outcome in run.restored]
+    places = [outcome.job.destination for outcome in run.restored]
+    files = [place for place in places if isinstance(place, Path)]  # all of them
     return gr.DownloadButton(value=str(pack(files, run.folder / "restored.zip")), interactive=True)
 
 
