@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS, either
 from drcnet_cli.train.config import PRESETS, TrainConfig, build_config
 
+# Settings that name one folder of pictures each, which may lie elsewhere.
+_FOLDERS = ("lq", "gt", "masks")
 # Short names, where other commands have them too.
 _SHORT = {"task": "-t"}
 
@@ -76,6 +78,16 @@ def with_train_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _with_folders_here(config: TrainConfig, quiet: bool) -> TrainConfig:
+    """Return the settings with copies in place of the addresses of pictures."""
+    from drcnet_cli.cli._folders import folder_here
+
+    here = {
+        name: str(folder_here(text, quiet)) for name in _FOLDERS if (text := getattr(config, name))
+    }
+    return replace(config, **here, clean=tuple(str(folder_here(c, quiet)) for c in config.clean))
+
+
 @with_train_flags
 def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
     """Train on a published data set, on pairs of your own, or on clean photographs alone.
@@ -104,6 +116,7 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
         raise UsageError("Training needs more packages.", "pip install 'drcnet[train]'") from error
     from drcnet_cli.cli._progress import TrainProgress
 
+    config = _with_folders_here(config, quiet)
     with TrainProgress(quiet) as progress:
         result = run(config, progress)
     if result.main:

@@ -26,6 +26,8 @@ from drcnet_cli.files.addresses import Address, without_secrets
 _WRITABLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 
+LARGEST = 8 * 2**30  # bytes of a picture: a gigapixel of 16-bit RGBA
+
 _PAUSES = (0.5, 2.0, 8.0)  # seconds before each further try
 _PATIENCE = 20.0  # seconds of tries after which there is no further one
 _PIECE = 2**22

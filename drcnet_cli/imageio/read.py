@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
 from drcnet_cli.files.addresses import Address, Place
-from drcnet_cli.files.remote import read_object
+from drcnet_cli.files.remote import LARGEST, read_object
 from drcnet_cli.imageio import cicp, jpeg_read, png, tiff_read
 from drcnet_cli.imageio.decode import (
     DECODING_ERRORS,
@@ -28,8 +28,7 @@ from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture
 from drcnet_cli.imageio.raw import read_raw
 
-# The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
-_MAX_BYTES = 8 * 2**30
+_MAX_BYTES = LARGEST
 _PIECE = 2**24
 _JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
 

@@ -17,16 +17,6 @@ fsspec = pytest.importorskip("fsspec")
 
 
 @pytest.fixture
-def memory():
-    """Return fsspec's file system of this process, empty."""
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-    yield system
-    system.store.clear()
-
-
-@pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(remote, "_PAUSES", (0.0, 0.0))
 

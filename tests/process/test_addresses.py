@@ -55,6 +55,22 @@ def test_the_web_is_read_and_no_signature_shown(drcnet, tmp_path, tiny_weights):
     assert "SECRET" not in result.stdout + result.stderr
 
 
+def test_other_commands_work_on_a_copy_in_the_cache(drcnet, tmp_path, tiny_weights):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("tree/a.png", encoded(0))
+        archive.writestr("tree/.hidden.png", b"x")
+    made = drcnet("degrade", "--kind", "gaussian-25", "zip://tree::in.zip", "pairs")
+    assert made.returncode == 0, made.stderr
+    assert "1 pairs in pairs" in made.stderr
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
+        for side in ("lq", "gt"):
+            archive.write(tmp_path / "pairs" / side / "a.png", f"{side}/a.png")
+    sides = ("--lq", "zip://lq::pairs.zip", "--gt", "zip://gt::pairs.zip")
+    scores = drcnet("eval", "-w", tiny_weights, "--task", "denoise", *sides, "--json")
+    assert scores.returncode == 0, scores.stderr
+    assert json.loads(scores.stdout.splitlines()[0])
+
+
 def test_what_is_only_read_is_not_written(drcnet, tiny_weights):
     result = drcnet("restore", "-w", tiny_weights, "in", "zip://out::x.zip")
     assert result.returncode == 2
