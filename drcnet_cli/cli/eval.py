@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,6 +88,8 @@ def eval(  # noqa: A001 - the command's name
     batch: options.BatchOption = "auto",
     ensemble: options.EnsembleOption = False,
     device: options.DeviceOption = "auto",
+    ray: options.RayOption = None,
+    shared_storage: options.SharedStorageOption = False,
     dtype: options.DtypeOption = "auto",
     threads: options.ThreadsOption = None,
     hub_repo: options.HubRepoOption = None,
@@ -108,6 +110,7 @@ def eval(  # noqa: A001 - the command's name
     request.check()
     files = Files(csv, tuple(markdown or ()), html)
     files.check()
+    cluster = options.parse_cluster(ray, shared_storage)
 
     from drcnet_cli.evaluation.processes import join_processes
     from drcnet_cli.evaluation.session import Evaluator, check_submissions, parse_protocol
@@ -127,8 +130,14 @@ def eval(  # noqa: A001 - the command's name
         experts=experts,
     )
     quiet = quiet or not processes.main
-    evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
-    with _naming_what_cannot_be_written(out):
+    if cluster is None:
+        evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
+        opened = nullcontext(evaluator)
+    else:
+        from drcnet_cli.evaluation.cluster import evaluator_on
+
+        opened = evaluator_on(cluster, config, lpips=lpips)
+    with opened as evaluator, _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
     if failed:

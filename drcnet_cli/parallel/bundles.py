@@ -19,7 +19,10 @@ from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, rest
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import Restorer
 
-MOST_PICTURES, MOST_BYTES = 16, 4 * 2**20  # of a bundle: what a lost worker costs at most
+# Of a bundle. What a lost worker costs and what the others wait for at the end speak for few, the
+# handing out for many (docs/scale.md): a bundle takes a core or a GPU some seconds.
+MOST_PICTURES = 16
+MOST_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
 _SORTED_TOGETHER = 4096  # jobs
 
 Stamp: TypeAlias = tuple[int, int, int] | None
@@ -35,15 +38,15 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def make_bundles(jobs: Iterable[Numbered]) -> Iterator[bytes]:
+def make_bundles(jobs: Iterable[Numbered], device: str = "cpu") -> Iterator[bytes]:
     """Pack jobs into bundles of files of like size, the largest first among some thousands."""
-    jobs = iter(jobs)
+    jobs, most_bytes = iter(jobs), MOST_BYTES[device]
     while chunk := list(islice(jobs, _SORTED_TOGETHER)):
         sized = sorted(((_size(job.source), number, job) for number, job in chunk), reverse=True)
         bundle: list[tuple[int, Job, Stamp]] = []
         total = 0
         for size, number, job in sized:
-            if bundle and (len(bundle) == MOST_PICTURES or total + size > MOST_BYTES):
+            if bundle and (len(bundle) == MOST_PICTURES or total + size > most_bytes):
                 yield pickle.dumps(bundle)
                 bundle, total = [], 0
             bundle.append((number, job, _stamp(job.destination)))
