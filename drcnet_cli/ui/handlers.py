@@ -13,12 +13,14 @@ from drcnet_cli.errors import DrcnetError, import_extra
 from drcnet_cli.imageio.folder import Pixels, read_for_display, write_png
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.ui import NEEDED
 from drcnet_cli.ui.store import Store
 from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say
 
-gr: Any = import_extra("gradio", "ui", "The page needs the gradio package.")
+gr: Any = import_extra("gradio", "ui", NEEDED)
 if TYPE_CHECKING:
-    Request, Progress = Any, Any
+    from typing import Any as Progress
+    from typing import Any as Request
 else:  # Gradio goes by these annotations and defaults
     from gradio import Progress, Request
 

@@ -105,7 +105,7 @@ def say(outcome: Outcome) -> str:
             said = said.replace(str(path), path.name)  # where it lies for now says nothing
         return said
     notes = "".join(f"; {note}" for note in outcome.notes)
-    return f"{outcome.megapixels:.2f} megapixels in {outcome.seconds:.1f} s{notes}"
+    return f"{outcome.megapixels:.3g} megapixels in {outcome.seconds:.1f} s{notes}"
 
 
 def pack(paths: Iterable[Path], target: Path) -> Path:

@@ -92,6 +92,6 @@ def test_a_zip_holds_all_files_as_they_are_and_names_only_once(tmp_path):
 
 def test_losses_and_hints_are_told(tmp_path):
     job = Job(tmp_path / "in" / "a.png", tmp_path / "out" / "a.jpg")
-    assert say(Outcome(job, 1.5, 2, ("alpha lost",))) == "1.50 megapixels in 2.0 s; alpha lost"
+    assert say(Outcome(job, 1.5, 2, ("alpha lost",))) == "1.5 megapixels in 2.0 s; alpha lost"
     error = DrcnetError(f"{job.destination} cannot be written.", "Make room")
     assert say(Outcome(job, error=error)) == "a.jpg cannot be written. Make room"
