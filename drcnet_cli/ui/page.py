@@ -48,7 +48,8 @@ def build_page(base: RestoreConfig, store: Store, limit: int) -> Any:  # noqa: A
             show_progress_on=shown[1],
             **_private(concurrency_id="restore", concurrency_limit=1),
         )
-        stop.click(None, cancels=[begun], **_private(queue=False))
+        stopped = stop.click(do.stop, cancels=[begun], **_private(queue=False))
+        stopped.then(do.offer, shown[0], shown[4], **_private(queue=False))
         _offer_to_programs(do, asked)
         page.unload(do.forget)
     page.queue(max_size=WAITING)

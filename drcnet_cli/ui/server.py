@@ -71,7 +71,7 @@ def serve_page(base: RestoreConfig, options: PageOptions, ready: Callable[[str],
         try:
             server.run(sockets=[listener])
         finally:
-            store.closing.set()
+            store.close()
 
 
 def _make_app(base: RestoreConfig, store: Store, options: PageOptions) -> Any:  # noqa: ANN401

@@ -63,17 +63,18 @@ def test_a_missing_checkpoint_is_raised_where_results_are_awaited(tmp_path):
         list(restore_uploads(jobs, config, None, threading.Event()))
 
 
-@pytest.mark.parametrize("how", ["left", "closing"])
+@pytest.mark.parametrize("how", ["left", "stopped"])
 def test_nobody_computes_for_who_is_gone(tmp_path, tiny_weights, how):
     save_photograph(tmp_path / "a.png", height=300, width=300)
     jobs = plan_uploads([tmp_path / "a.png"] * 3, tmp_path / "out", 3, None)
-    closing = threading.Event()
-    events = restore_uploads(jobs, Wish(weights=tiny_weights).config(CPU), None, closing)
+    stopped = threading.Event()
+    events = restore_uploads(jobs, Wish(weights=tiny_weights).config(CPU), None, stopped)
     assert isinstance(next(events), float)
     if how == "left":
         events.close()
+        assert stopped.is_set()
     else:
-        closing.set()
+        stopped.set()
         assert len([event for event in events if isinstance(event, Outcome)]) < 3
     assert not jobs[2].destination.exists()
 
