@@ -24,6 +24,29 @@ class Asked:
     update: bool
     suffix: str
 
+    @property
+    def shards(self) -> bool:
+        """Whether the inputs are tar shards, whose pictures are meant."""
+        from drcnet_cli.files.addresses import place_of
+        from drcnet_cli.files.shards import is_shard
+
+        inputs = self.paths if self.in_place else self.paths[:-1]
+        return bool(inputs) and all(is_shard(place_of(path)) for path in inputs)
+
+    def check_shards(self, report: Path | None, masks: "Masks", workers: str | None) -> None:
+        """Raise UsageError for what does not go with shards."""
+        asked = {
+            "--in-place": self.in_place,
+            "--suffix": self.suffix,
+            "--report": report,
+            "--mask and --mask-out": masks.wanted,
+            "--ray and --jobs": workers,
+        }
+        if given := next((name for name, value in asked.items() if value), None):
+            raise UsageError(
+                f"{given} is for pictures, and the inputs are shards.", "Leave it out."
+            )
+
 
 @dataclass(frozen=True)
 class Made:
@@ -171,9 +194,11 @@ def plan_run(
     from drcnet_cli.files.addresses import is_address, place_of
     from drcnet_cli.files.finished import Finished
     from drcnet_cli.files.plan import plan_files
+    from drcnet_cli.files.shards import is_shard
     from drcnet_cli.files.spelling import as_meant
     from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
 
+    shards = asked.shards
     inputs, output = (asked.paths, None) if asked.in_place else _part(asked.paths)
     if asked.in_place and asked.update:
         raise UsageError(
@@ -189,11 +214,11 @@ def plan_run(
         plan = plan_files(
             inputs,
             output,
-            is_image=is_image_name,
+            is_image=is_shard if shards else is_image_name,
             is_unread=is_unread_name,
             overwrite=asked.overwrite,
             in_place=asked.in_place,
-            suffix=format_suffix(written.format) if written.format else None,
+            suffix=format_suffix(written.format) if written.format and not shards else None,
             name_suffix=asked.suffix,
             judge=judge,
         )
@@ -202,7 +227,8 @@ def plan_run(
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
     target = output and place_of(output)
-    if target and target in [job.destination for job in (*plan.jobs, *plan.finished)]:
+    named = [job.destination for job in (*plan.jobs, *plan.finished)]
+    if target and target in named and not shards:
         format_for(target, written.format)
     return plan
 
