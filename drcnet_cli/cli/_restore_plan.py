@@ -44,7 +44,7 @@ class Asked:
         }
         if given := next((name for name, value in asked.items() if value), None):
             raise UsageError(
-                f"{given} is for pictures, and the inputs are shards.", "Leave it out."
+                f"{given} go with pictures, and the inputs are shards.", "Leave it out."
             )
 
 

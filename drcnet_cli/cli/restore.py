@@ -15,8 +15,8 @@ from drcnet_cli.cli._restore_report import RunOutput, check_report
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
-    from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.files.plan import Job
+    from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
