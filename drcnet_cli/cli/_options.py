@@ -117,6 +117,14 @@ SuffixOption = Annotated[
         "--suffix", metavar="TEXT", help="Put before the ending of names in an output folder."
     ),
 ]
+NameOption = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="PATTERN",
+        help="Names in an output folder, as '{stem}_{task}{ext}'; {model} is the checkpoint's.",
+    ),
+]
 StripMetadataOption = Annotated[
     bool, typer.Option("--strip-metadata", help="Leave out EXIF, XMP, resolution and text.")
 ]
