@@ -13,6 +13,25 @@ from drcnet_cli.weights.manifest import FAST, load_manifest
 if TYPE_CHECKING:
     from drcnet_cli.restore.tiling import TileOptions
 
+
+def complete_task(incomplete: str) -> list[str]:
+    """Offer the tasks that begin so, to a shell."""
+    return [name for name in TASKS if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Offer the checkpoints whose names begin so, to a shell."""
+    return [name for name in load_manifest().names if name.startswith(incomplete)]
+
+
+def complete_test_sets(incomplete: str) -> list[str]:
+    """Offer the data sets and groups to measure on that begin so, after a comma too."""
+    from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in (*TEST_SETS, *GROUPS) if name.startswith(last)]
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")
 ]
@@ -21,11 +40,23 @@ QuietOption = Annotated[
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", "-t", metavar="|".join(TASKS), help="What to remove."),
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="|".join(TASKS),
+        help="What to remove.",
+        autocompletion=complete_task,
+    ),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME", help="A checkpoint of `drcnet weights list`."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A checkpoint of `drcnet weights list`.",
+        autocompletion=complete_model,
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
