@@ -10,7 +10,15 @@ import typer
 
 from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
-from drcnet_cli.cli._restore_plan import Asked, Made, Masks, check_looks, plan_run, plan_stream
+from drcnet_cli.cli._restore_plan import (
+    Asked,
+    Made,
+    Masks,
+    check_looks,
+    choose_names,
+    plan_run,
+    plan_stream,
+)
 from drcnet_cli.cli._restore_report import RunOutput, check_report
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 
@@ -41,6 +49,7 @@ def restore(
     format: options.FormatOption = None,
     quality: options.QualityOption = None,
     suffix: options.SuffixOption = "",
+    name: options.NameOption = "",
     strip_metadata: options.StripMetadataOption = False,
     keep_dates: options.KeepDatesOption = False,
     float_range: options.FloatRangeOption = None,
@@ -117,9 +126,10 @@ def restore(
     masks = Masks(mask, mask_out, mask_format)
     if streams:
         masks.refuse_stream()
-        plan = plan_stream(paths, format, suffix, overwrite, as_json)
+        plan = plan_stream(paths, format, suffix or name, overwrite, as_json)
     else:
-        asked = Asked(paths, in_place, overwrite, update, suffix)
+        rename = choose_names(name, suffix, task, checkpoint)
+        asked = Asked(paths, in_place, overwrite, update, rename)
         shards = asked.shards
         if shards:
             asked.check_shards(report, masks, ray or jobs)
