@@ -9,7 +9,6 @@
   message holds any.
 """
 
-import asyncio
 import os
 import shutil
 import threading
@@ -317,7 +316,8 @@ def _is_final(error: Exception) -> bool:
     status = _status(error)
     if status is not None:
         return 400 <= status < 500 and status not in _PASSING
-    return isinstance(error, _FINAL) or "Credential" in type(error).__name__
+    name = type(error).__name__
+    return isinstance(error, _FINAL) or "Credential" in name or "Offline" in name
 
 
 def _status(error: Exception) -> int | None:
@@ -356,9 +356,10 @@ def _refusal(address: Address, error: Exception, writes: bool) -> RemoteError | 
 def _reason(error: Exception, status: int | None) -> str:
     if status is not None:
         return f"the server answered {status}"
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+    name = type(error).__name__
+    if isinstance(error, TimeoutError) or "Timeout" in name:  # Python 3.10 has several
         return "the server did not answer in time"
-    if any(word in type(error).__name__ for word in ("Payload", "Incomplete", "Disconnected")):
+    if any(word in name for word in ("Payload", "Incomplete", "Disconnected")):
         return "the answer was cut off"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return without_secrets(" ".join(text.split()))[:200].rstrip(".") or type(error).__name__

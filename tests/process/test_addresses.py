@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import environment, photograph
@@ -179,3 +180,15 @@ def test_the_end_of_a_large_upload_is_what_shows_it(bucket, monkeypatch, tmp_pat
     bucket.fault = lambda *_: None
     remote.write_object(Address("s3://pictures/large.bin"), data)
     assert bucket.names() == {"large.bin"}
+
+
+@pytest.mark.slow
+def test_finished_outputs_of_a_large_bucket_take_no_request_each(restore, bucket):
+    content, names = encoded(), [f"{n // 100:02}/{n}.png" for n in range(1500)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: bucket.put(f"in/{name}", content), names))
+        list(pool.map(lambda name: bucket.put(f"out/{name}", content), names[1:]))
+    result = restore("s3://pictures/in", "s3://pictures/out")
+    assert result.returncode == 0, result.stderr
+    assert "1 restored, 1499 already there." in result.stderr
+    assert len(bucket.asked) <= 10
