@@ -35,8 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for first in (restore.restore, ui.ui, compare.compare):  # what most people want
-    app.command(rich_help_panel="Start here")(first)
+# In the order in which they are shown: what most people want comes first.
+app.command("restore")(restore.restore)
+app.command("ui")(ui.ui)
+app.command("compare")(compare.compare)
 app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
