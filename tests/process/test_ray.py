@@ -76,7 +76,7 @@ def stamps(folder):
 
 def wait_for(folder, count, process):
     """Wait until a run has so many outputs; return their stamps."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while len(there := stamps(folder)) < count and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -92,7 +92,7 @@ def wait_for_quiet(folder):
 
 
 @pytest.mark.slow
-def test_a_lost_node_and_a_killed_driver_cost_nothing_that_was_finished(drcnet, tmp_path):
+def test_a_lost_node_and_a_killed_driver_cost_nothing_that_was_finished(drcnet, tmp_path, request):
     for index in range(48):
         save_photograph(tmp_path / "in" / f"{index}.png", height=300, width=400, seed=index)
     call = ("restore", "-t", "denoise", "--device", "cpu", "--dtype", "float32", "in")
@@ -109,6 +109,7 @@ def test_a_lost_node_and_a_killed_driver_cost_nothing_that_was_finished(drcnet, 
         process = subprocess.Popen(
             command(*run), cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        request.addfinalizer(process.kill)
         wait_for(out, 8, process)
         cluster.remove_node(nodes[0], allow_graceful=False)
         after_node = wait_for(out, 24, process)
@@ -127,7 +128,7 @@ def test_a_lost_node_and_a_killed_driver_cost_nothing_that_was_finished(drcnet, 
 
 
 @pytest.mark.slow
-def test_a_lost_node_alone_is_not_noticed_in_the_results(drcnet, tmp_path):
+def test_a_lost_node_alone_is_not_noticed_in_the_results(tmp_path, request):
     for index in range(36):
         save_photograph(tmp_path / "in" / f"{index}.png", height=300, width=400, seed=index)
     call = ("restore", "-t", "denoise", "--device", "cpu", "--dtype", "float32", "in")
@@ -142,6 +143,7 @@ def test_a_lost_node_alone_is_not_noticed_in_the_results(drcnet, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
+        request.addfinalizer(process.kill)
         wait_for(out, 6, process)
         cluster.remove_node(nodes[-1], allow_graceful=False)
         there = stamps(out)

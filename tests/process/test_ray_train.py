@@ -37,7 +37,7 @@ def steps(out):
     return list(losses(out)) if (out / "log.jsonl").exists() else []
 
 
-def test_a_lost_worker_is_made_up_for_from_the_last_save(tmp_path):
+def test_a_lost_worker_is_made_up_for_from_the_last_save(tmp_path, request):
     pytest.importorskip("ray")
     values = {**TINY, "clean": photographs(tmp_path / "clean"), "steps": 150, "save_every": 10}
     out = tmp_path / "out"
@@ -49,7 +49,8 @@ def test_a_lost_worker_is_made_up_for_from_the_last_save(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 200
+    request.addfinalizer(process.kill)
+    deadline = time.monotonic() + 600
     while len(steps(out)) < 25 and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
@@ -58,7 +59,7 @@ def test_a_lost_worker_is_made_up_for_from_the_last_save(tmp_path):
     assert len(workers) == 2
     workers[1].kill()
     reached = steps(out)[-1]
-    output, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     assert json.loads(output)["step"] == 150
     assert reached < 150
