@@ -1,6 +1,6 @@
 """At what size the design of `drcnet restore --ray` bends: 1 to 1,000 workers, simulated.
 
-    python benchmarks/cluster_simulation.py [--pictures 200000] [--seconds 0.5] [--handing S] [--bundle 1]
+    python benchmarks/cluster_simulation.py [--pictures 200000] [--seconds 0.5] [--handing 0.003]
 
 One driver lists the pictures, then hands bundles to workers, one after the other, and takes in what
 became of them. Each picture takes a worker `--seconds` on average, log-normally spread; a share of

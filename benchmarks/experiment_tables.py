@@ -99,7 +99,54 @@ def _spair(task: str, kind: str) -> "Table":
     return Table(title, (kind,), rows, {**_SMALL_SPAIR, "task": task, "degrade": kind})
 
 
+# FDR-Net's sizes for a CPU. DID-HY, which is rain with blur, noise and JPEG, was not released.
+_SMALL_FDRNET = {
+    "network": "fdrnet",
+    "task": "hybrid",
+    "degrade": "rain+hybrid-moderate",
+    "patches": "64x8",
+    "optimizer": "muon",
+    "lr": 3e-3,
+    "betas": [0.9, 0.95],
+    "clip": 0.1,
+    "weight_decay": 0.1,
+    "unusual": 0.0,
+}
+_FDRNET_SIZES = ["phases=2", "process_blocks=1", "auxiliary_blocks=2", "shrink=2"]
+_FDRNET_SIZES.append("input_skip=true")
+
+
+def _fdrnet(name: str, paper: str, *settings: str, channels: int = 32) -> Row:
+    return Row(name, {"set": [*_FDRNET_SIZES, f"channels={channels}", *settings]}, paper)
+
+
 TABLES = {
+    "fdrnet-5": Table(
+        "FDR-Net, table 5: without FDM, without the auxiliary branch (dB; the paper's of DID-HY)",
+        ("rain+hybrid-moderate",),
+        (
+            _fdrnet("FDM, auxiliary", "24.97"),
+            _fdrnet("without FDM", "23.91", "disentangle=false"),
+            _fdrnet("without auxiliary", "24.27", "auxiliary=false"),
+        ),
+        _SMALL_FDRNET,
+    ),
+    "fdrnet-6": Table(
+        "FDR-Net, table 6: layers of an FDM, channels (dB; the paper's of DID-HY)",
+        ("rain+hybrid-moderate",),
+        (
+            *(
+                _fdrnet(f"{layers} layers", paper, f"layers={layers}")
+                for layers, paper in enumerate(("24.63", "24.70", "24.97", "24.98", "24.99"), 1)
+            ),
+            # 32 channels are the row of three layers.
+            *(
+                _fdrnet(f"{channels} channels", paper, channels=channels)
+                for channels, paper in ((16, "24.47"), (48, "24.98"), (64, "25.00"))
+            ),
+        ),
+        _SMALL_FDRNET,
+    ),
     "spair-6-raindrop": _spair("raindrop", "raindrop"),
     "spair-6-deshadow": _spair("deshadow", "shadow"),
     "spair-6-deblur": _spair("deblur", "blur"),

@@ -51,6 +51,19 @@ class StorageError(ImageError):
     """The disk of an output is full or read-only: the files after it would fare no better."""
 
 
+class RemoteError(ImageError):
+    """What an address leads to cannot be listed, read or written; `is_missing`: nothing is there.
+
+    One picture's ends no run; a folder's does, as a failure of the network.
+    """
+
+    exit_code = EXIT_WEIGHTS
+
+    def __init__(self, message: str, hint: str = "", *, is_missing: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_missing = is_missing
+
+
 class ReportError(DrcnetError):
     """A report cannot be written; what it reports of is done."""
 

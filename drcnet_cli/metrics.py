@@ -13,6 +13,7 @@ Two papers' figures for one image differ by these choices, so each has a name he
 | 11x11 window, inside only    | `variant="valid"`     | Wang et al. 2004, BasicSR                |
 | 11x11 window, edges repeated | `variant="replicate"` | luma SSIM of HINet, DRCNet               |
 | 7x7 window, equal weights    | `variant="uniform"`   | AGAN's code (raindrops), by scikit-image |
+| the same, range taken as 2   | `variant="wide"`      | SPANet's code, by scikit-image           |
 | 11x11x11 window over H, W, C | `variant="3d"`        | RGB SSIM of HINet, DRCNet                |
 
 Images are H x W x 3 in RGB order: uint8, or floating point in [0, 1].
@@ -28,9 +29,9 @@ from numpy.typing import NDArray
 from drcnet_cli.errors import UsageError
 
 Channel: TypeAlias = Literal["rgb", "y", "y8", "yfull8"]
-SsimVariant: TypeAlias = Literal["valid", "replicate", "uniform", "3d"]
+SsimVariant: TypeAlias = Literal["valid", "replicate", "uniform", "wide", "3d"]
 CHANNELS: tuple[Channel, ...] = ("rgb", "y", "y8", "yfull8")
-SSIM_VARIANTS: tuple[SsimVariant, ...] = ("valid", "replicate", "uniform", "3d")
+SSIM_VARIANTS: tuple[SsimVariant, ...] = ("valid", "replicate", "uniform", "wide", "3d")
 
 # ITU-R BT.601 luma of R, G, B in [0, 1], in studio range 16..235, as MATLAB's rgb2ycbcr has it.
 _LUMA = np.array([65.481, 128.553, 24.966])
@@ -41,6 +42,7 @@ _PEAK = 255.0
 # Wang et al. 2004, section III-C.
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _RADIUS, _SIGMA = 5, 1.5
+_UNIFORM = ("uniform", "wide")
 _UNIFORM_RADIUS = 3  # scikit-image's window, of which it takes the sample covariance
 
 # A float image this far outside [0, 1] was not scaled; a network's overshoot stays well below.
@@ -78,7 +80,9 @@ def ssim(
     Gaussian window of 11 pixels a side, sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance.
     `valid` averages the positions where the window fits (and needs 11 x 11 pixels), `replicate` all
     pixels of an image whose edges are repeated, both per channel, then over the channels. `uniform`
-    is `valid` with a window of 7 pixels a side, equal weights and the sample covariance. `3d` has
+    is `valid` with a window of 7 pixels a side, equal weights and the sample covariance; `wide` is
+    that with constants for values of -1 to 1, which scikit-image assumes of floating-point images
+    where nobody says otherwise, although they are in 0 to 1: larger figures. `3d` has
     the window reach across the channels, repeated at their ends as well, and is for `rgb` alone.
     `rounded` is `psnr`'s.
 
@@ -98,8 +102,8 @@ def ssim(
             "Choose channel 'rgb', or variant 'valid' or 'replicate'.",
         )
     first, second = _prepare(image, target, channel, rounded)
-    side = 2 * (_UNIFORM_RADIUS if variant == "uniform" else _RADIUS) + 1
-    if variant in ("valid", "uniform") and min(first.shape[:2]) < side:
+    side = 2 * (_UNIFORM_RADIUS if variant in _UNIFORM else _RADIUS) + 1
+    if variant in ("valid", *_UNIFORM) and min(first.shape[:2]) < side:
         height, width = first.shape[:2]
         raise UsageError(
             f"An image of {width}x{height} pixels is smaller than SSIM's {side}x{side} window.",
@@ -136,21 +140,22 @@ def ssim_map(
     # Only the sum of the two variances is needed: four filters instead of five.
     covariance = _window_mean(first * second, variant) - product
     variances = _window_mean(first * first + second * second, variant) - squares
-    if variant == "uniform":
+    if variant in _UNIFORM:
         count = (2 * _UNIFORM_RADIUS + 1) ** 2
         covariance, variances = (x * count / (count - 1) for x in (covariance, variances))
     # Luminance takes the means as they were before centring.
     mean_1 += _PEAK / 2
     mean_2 += _PEAK / 2
     product, squares = mean_1 * mean_2, mean_1 * mean_1 + mean_2 * mean_2
-    luminance = (2.0 * product + _C1) / (squares + _C1)
-    structure = (2.0 * covariance + _C2) / (variances + _C2)
+    c1, c2 = (4.0 * _C1, 4.0 * _C2) if variant == "wide" else (_C1, _C2)
+    luminance = (2.0 * product + c1) / (squares + c1)
+    structure = (2.0 * covariance + c2) / (variances + c2)
     return luminance * structure
 
 
 def _window_mean(values: NDArray[Any], variant: SsimVariant) -> NDArray[np.float64]:
     """Average over the Gaussian window around each position, cropped to where it fits if valid."""
-    if variant == "uniform":
+    if variant in _UNIFORM:
         side, edge = 2 * _UNIFORM_RADIUS + 1, _UNIFORM_RADIUS
         return cv2.blur(values, (side, side))[edge:-edge, edge:-edge].astype(np.float64)
     kernel = _gaussian()

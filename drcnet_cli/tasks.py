@@ -61,7 +61,7 @@ TASKS: dict[str, Task] = {
             "derain",
             "rain",
             ("rain", "rain-light", "rain-heavy"),
-            ("rain13k", "rain100l", "spanet-train"),
+            ("rain13k", "rain100l", "spanet-train", "did-mdn-train"),
             Protocol("y", "y", "replicate"),
         ),
         Task(
@@ -94,7 +94,12 @@ TASKS: dict[str, Task] = {
         Task(
             "hybrid",
             "blur, noise and compression, together or alone",
-            ("hybrid", "hybrid-mild", "hybrid-moderate", "hybrid-severe"),
+            (
+                *("hybrid", "hybrid-mild", "hybrid-moderate", "hybrid-severe"),
+                *("jpeg-10", "jpeg-20", "jpeg-40"),
+            ),
+            ("rlrestore-train",),
+            Protocol(ssim_variant="uniform", rounded=False),
         ),
         # One network for all takes an even gray for fog, and most even surfaces are drawn.
         Task(

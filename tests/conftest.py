@@ -87,3 +87,15 @@ def save_photograph(path: Path, **size) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(photograph(**size)).save(path)
     return path
+
+
+@pytest.fixture
+def memory():
+    """Return fsspec's file system of this process, empty."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    yield system
+    system.store.clear()

@@ -163,7 +163,25 @@ def test_ssim_of_flat_images_by_hand():
     c1 = (0.01 * 255) ** 2
     expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
     for variant in SSIM_VARIANTS:
-        assert ssim(first, second, variant=variant) == pytest.approx(expected, abs=1e-9)
+        if variant != "wide":
+            assert ssim(first, second, variant=variant) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("variant", "span"), [("uniform", 255), ("wide", 510)])
+def test_ssim_of_equal_weights_as_scikit_image_has_it(variant, span):
+    image, target = (
+        picture.astype(float) for picture in (noisy(photo(2, 9, 12), 20), photo(2, 9, 12))
+    )
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    values = []
+    for channel, top, left in np.ndindex(3, 3, 6):
+        here = (slice(top, top + 7), slice(left, left + 7), channel)
+        x, y = image[here].ravel(), target[here].ravel()
+        (xx, xy), (_, yy) = np.cov(x, y)  # of a sample: divided by one less than their number
+        luminance = (2 * x.mean() * y.mean() + c1) / (x.mean() ** 2 + y.mean() ** 2 + c1)
+        values.append(luminance * (2 * xy + c2) / (xx + yy + c2))
+    found = ssim(image / 255, target / 255, variant=variant, rounded=False)
+    assert found == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_luma_ssim_takes_the_luma():

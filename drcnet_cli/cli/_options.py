@@ -49,6 +49,14 @@ DevicesOption = Annotated[
         help="Where to compute; cuda:all or a list (cuda:0,cuda:2): a process for each.",
     ),
 ]
+JobsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs",
+        metavar="auto|N",
+        help="Processes that share a CPU's cores; auto: as many as pay; default: one.",
+    ),
+]
 RayOption = Annotated[
     str | None,
     typer.Option(

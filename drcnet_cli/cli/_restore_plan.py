@@ -104,6 +104,10 @@ class Masks:
             there.setdefault(PurePath(name).with_suffix(""), []).append(path)
 
         def joined(job: "Job") -> "Job":
+            if not isinstance(job.destination, Path) or not isinstance(job.source, Path):
+                raise UsageError(
+                    "Masks are for files, and an input or output is an address.", "Leave them out."
+                )
             below = output is not None and job.destination.is_relative_to(output)
             place = job.destination.relative_to(output) if below and output else None
             if place is None or place == PurePath():  # a lone file, or in place
@@ -164,6 +168,7 @@ def plan_run(
     asked: Asked, written: "WriteOptions", recipe: Callable[[], str], quiet: bool
 ) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
+    from drcnet_cli.files.addresses import is_address, place_of
     from drcnet_cli.files.finished import Finished
     from drcnet_cli.files.plan import plan_files
     from drcnet_cli.files.spelling import as_meant
@@ -176,6 +181,10 @@ def plan_run(
             "Leave out either; --overwrite restores all files again",
         )
     output = output and as_meant(output)
+    if output and written.keep_dates and is_address(output):
+        raise UsageError(
+            f"--keep-dates is for files, and {place_of(output)} takes none.", "Leave it out."
+        )
     with Finished(recipe, update=asked.update) as judge:
         plan = plan_files(
             inputs,
@@ -192,8 +201,9 @@ def plan_run(
             _warn_without_journal(judge.journal_error)
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
-    if output and Path(output) in [job.destination for job in (*plan.jobs, *plan.finished)]:
-        format_for(Path(output), written.format)
+    target = output and place_of(output)
+    if target and target in [job.destination for job in (*plan.jobs, *plan.finished)]:
+        format_for(target, written.format)
     return plan
 
 
@@ -218,7 +228,9 @@ def plan_stream(
     paths: list[str], format: str | None, suffix: str, replaces: bool, as_json: bool
 ) -> "Plan":
     """Plan the one image that comes from standard input or goes to standard output."""
+    from drcnet_cli.files.addresses import Address, place_of
     from drcnet_cli.files.plan import Job, PassedOver, Plan
+    from drcnet_cli.files.remote import check_writable_address, existing_object
     from drcnet_cli.imageio import format_for, parse_format
 
     if len(paths) != 2:
@@ -227,8 +239,13 @@ def plan_stream(
         )
     if suffix:
         raise UsageError("--suffix is for names in an output folder.", "Leave out --suffix")
-    source, target = Path(paths[0]), Path(paths[1])
-    if paths[1] != "-":
+    source, target = place_of(paths[0]), place_of(paths[1])
+    if isinstance(target, Address):
+        check_writable_address(target)
+        if not replaces and existing_object(target):
+            raise UsageError(f"{target} exists already.", "Use --overwrite to replace it")
+        format_for(target, format)
+    elif paths[1] != "-":
         if target.is_dir():
             raise UsageError(
                 f"{target} is a folder, and standard input has no name to write under.",

@@ -13,6 +13,7 @@ from drcnet_cli.errors import EXIT_SOME_FAILED, DrcnetError, ImageError, Storage
 from drcnet_cli.version import __version__
 
 if TYPE_CHECKING:
+    from drcnet_cli.files.addresses import Place
     from drcnet_cli.files.plan import Job, Plan
     from drcnet_cli.restore.pipeline import Outcome
     from drcnet_cli.restore.restorer import RestorerFacts
@@ -79,7 +80,7 @@ class RunOutput:
         if facts.device == "cpu" and cpu_only_torch_beside_nvidia():
             note("Note: a GPU is there, but this torch is a CPU build: see `drcnet doctor`.")
         if len(devices) > 1:
-            note(f"{len(devices)} processes: {', '.join(devices)}")
+            note(f"{len(devices)} processes: {', '.join(dict.fromkeys(devices))}")
 
     def conclude(self, outcomes: "list[Outcome]", facts: "RestorerFacts | None") -> None:
         """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
@@ -233,7 +234,7 @@ def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
     )
 
 
-def _not_run(path: Path, error: DrcnetError | None) -> dict[str, Any]:
+def _not_run(path: "Place", error: DrcnetError | None) -> dict[str, Any]:
     """Return the JSON record of what no job was made for."""
     from drcnet_cli.files.plan import Job
     from drcnet_cli.restore.pipeline import Outcome

@@ -30,8 +30,10 @@ StreaksOption = Annotated[
 
 def degrade(
     source: Annotated[
-        Path | None,
-        typer.Argument(metavar="INPUT", help="Folder of clean photographs.", show_default=False),
+        str | None,
+        typer.Argument(
+            metavar="INPUT", help="Folder of clean photographs, or its address.", show_default=False
+        ),
     ] = None,
     destination: Annotated[
         Path | None,
@@ -60,19 +62,21 @@ def degrade(
         raise UsageError(
             "Nothing says what to make.", "Add --preview sheet.png, or give IN_DIR and OUT_DIR"
         )
+    from drcnet_cli.cli._folders import folder_here
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.degrade.folder import load_streaks, make_pairs
     from drcnet_cli.degrade.preview import write_sheet
 
+    folder = folder_here(source, quiet)
     if preview is not None:
-        write_sheet(preview, source, chosen, seed=seed, streaks=streaks)
+        write_sheet(preview, folder, chosen, seed=seed, streaks=streaks)
         if not quiet:
             note(f"Wrote {preview}: {chosen}, seed {seed}.")
-    if source is None or destination is None:
+    if folder is None or destination is None:
         return
     with Bar(shown=not quiet) as bar:
         made = make_pairs(
-            source,
+            folder,
             destination,
             chosen,
             seed=seed,

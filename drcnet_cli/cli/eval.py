@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,13 +40,13 @@ def eval(  # noqa: A001 - the command's name
         bool, typer.Option("--reproduce", help="Measure every data set below --data-root.")
     ] = False,
     lq: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Degraded pictures of your own.")
+        str | None, typer.Option(metavar="DIR", help="Degraded pictures of your own.")
     ] = None,
     gt: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Their targets, matched by name.")
+        str | None, typer.Option(metavar="DIR", help="Their targets, matched by name.")
     ] = None,
     masks: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="--lq's masks: scores inside and outside, too."),
     ] = None,
     show_list: Annotated[
@@ -88,6 +88,8 @@ def eval(  # noqa: A001 - the command's name
     batch: options.BatchOption = "auto",
     ensemble: options.EnsembleOption = False,
     device: options.DeviceOption = "auto",
+    ray: options.RayOption = None,
+    shared_storage: options.SharedStorageOption = False,
     dtype: options.DtypeOption = "auto",
     threads: options.ThreadsOption = None,
     hub_repo: options.HubRepoOption = None,
@@ -108,13 +110,14 @@ def eval(  # noqa: A001 - the command's name
     request.check()
     files = Files(csv, tuple(markdown or ()), html)
     files.check()
+    cluster = options.parse_cluster(ray, shared_storage)
 
     from drcnet_cli.evaluation.processes import join_processes
     from drcnet_cli.evaluation.session import Evaluator, check_submissions, parse_protocol
     from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
-    plans = request.plans(weights or model, seed, limit)
+    plans = request.plans(weights or model, seed, limit, quiet)
     check_submissions(plans, out)
     processes = join_processes(device)
     config = RestoreConfig(
@@ -127,8 +130,14 @@ def eval(  # noqa: A001 - the command's name
         experts=experts,
     )
     quiet = quiet or not processes.main
-    evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
-    with _naming_what_cannot_be_written(out):
+    if cluster is None:
+        evaluator = Evaluator(config, processes=processes, lpips=lpips, notify=notifier(quiet))
+        opened = nullcontext(evaluator)
+    else:
+        from drcnet_cli.evaluation.cluster import evaluator_on
+
+        opened = evaluator_on(cluster, config, lpips=lpips)
+    with opened as evaluator, _naming_what_cannot_be_written(out):
         failed = _measure(plans, evaluator, files, out, quiet, as_json)
     processes.leave()
     if failed:
@@ -187,11 +196,11 @@ class Request:
 
     dataset: str | None
     reproduce: bool
-    lq: Path | None
-    gt: Path | None
+    lq: str | None
+    gt: str | None
     data_root: Path | None
     task: str | None
-    masks: Path | None = None
+    masks: str | None = None
 
     def check(self) -> None:
         """Raise UsageError unless exactly one thing is asked for, with what it needs."""
@@ -216,17 +225,19 @@ class Request:
             raise UsageError(f"{given[0]} needs a folder to look in.", "Give --data-root DIR")
 
     def plans(
-        self, checkpoint: str | Path | None, seed: int, limit: int | None
+        self, checkpoint: str | Path | None, seed: int, limit: int | None, quiet: bool
     ) -> "list[Measurement]":
         """Find it; raises UsageError if it isn't there."""
+        from drcnet_cli.cli._folders import folder_here
         from drcnet_cli.datasets.evaluation_sets import sets_named
         from drcnet_cli.evaluation import session
 
-        if self.lq is not None and self.gt is not None:
+        lq, gt, masks = (folder_here(text, quiet) for text in (self.lq, self.gt, self.masks))
+        if lq is not None and gt is not None:
             if checkpoint is None:
                 choose_checkpoint(self.task, None, None)
             task = self.task or _task_of(checkpoint)
-            plans = [session.plan_pairs(self.lq, self.gt, task, checkpoint, self.masks)]
+            plans = [session.plan_pairs(lq, gt, task, checkpoint, masks)]
         elif self.reproduce:
             root = self.data_root or Path()
             plans = session.plan_everything(root, checkpoint, seed, self.task)

@@ -26,7 +26,8 @@ def restore(
         list[str],
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or patterns, then where to write; - is standard input or output.",
+            help="Files, folders, patterns or addresses (s3://...), then where to write; "
+            "- is standard input or output.",
             show_default=False,
         ),
     ],
@@ -83,6 +84,7 @@ def restore(
     batch: options.BatchOption = "auto",
     ensemble: options.EnsembleOption = False,
     device: options.DevicesOption = "auto",
+    jobs: options.JobsOption = None,
     ray: options.RayOption = None,
     shared_storage: options.SharedStorageOption = False,
     dtype: options.DtypeOption = "auto",
@@ -100,8 +102,10 @@ def restore(
     checkpoint = options.choose_checkpoint(task, model, weights, effort)
     streams = not in_place and "-" in (paths[0], paths[-1])
     cluster = options.parse_cluster(ray, shared_storage)
-    if cluster is not None and streams:
-        raise UsageError("--ray restores files, not a stream (-).", "Leave out --ray")
+    if streams and (cluster is not None or jobs is not None):
+        raise UsageError("--ray and --jobs are for files, not a stream (-).", "Leave them out")
+    if cluster is not None and jobs is not None:
+        raise UsageError("--ray decides on its workers itself.", "Leave out --jobs")
     if report is not None:
         check_report(report, streams, in_place)
     check_looks(float_range, background)
@@ -144,7 +148,11 @@ def restore(
         explain,
         masks.wanted,
     )
-    run = _restore_stream if streams else partial(_restore_plan, cluster=cluster)
+    run = (
+        _restore_stream
+        if streams
+        else partial(_restore_plan, processes=jobs or "1", cluster=cluster)
+    )
     run(config, replace(written, recipe=made.recipe(written)), output)
 
 
@@ -152,15 +160,20 @@ def _restore_plan(
     config: "RestoreConfig",
     written: "WriteOptions",
     output: RunOutput,
+    processes: str,
     cluster: "ClusterOptions | None",
 ) -> None:
     """Restore a plan's jobs with progress; exit 130 if interrupted."""
     from drcnet_cli.cli._progress import RestoreProgress
     from drcnet_cli.files.writable import check_writable
+    from drcnet_cli.parallel.jobs import with_processes
     from drcnet_cli.parallel.processes import restore_jobs
     from drcnet_cli.restore.pipeline import RunObserver
 
-    jobs, devices = output.plan.jobs, [] if cluster else config.devices()
+    jobs, devices = output.plan.jobs, []
+    if cluster is None:
+        config = with_processes(config, processes, len(jobs))
+        devices = config.devices()
     check_writable(jobs)
     with RestoreProgress(len(jobs), quiet=output.quiet) as shown:
 

@@ -3,18 +3,24 @@
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption, QuietOption, ThreadsOption
+from drcnet_cli.cli._options import JsonOption, QuietOption, SharedStorageOption, ThreadsOption
 from drcnet_cli.cli._output import leave_at_once, note, print_json
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 from drcnet_cli.tasks import TASKS, either
 from drcnet_cli.train.config import PRESETS, TrainConfig, build_config
 
+if TYPE_CHECKING:
+    from drcnet_cli.train.log import Listener
+    from drcnet_cli.train.loop import Result
+
+# Settings that name one folder of pictures each, which may lie elsewhere.
+_FOLDERS = ("lq", "gt", "masks")
 # Short names, where other commands have them too.
 _SHORT = {"task": "-t"}
 
@@ -51,10 +57,18 @@ _PresetOption = Annotated[
 _PrintOption = Annotated[
     bool, typer.Option("--print-config", help="Print all settings as TOML, and stop.")
 ]
+_RayOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Train on N workers of RAY_ADDRESS's cluster, else here."
+    ),
+]
 _GENERAL: dict[str, tuple[Any, Any]] = {
     "config": (_ConfigOption, None),
     "preset": (_PresetOption, None),
     "print_config": (_PrintOption, False),
+    "ray": (_RayOption, None),
+    "shared_storage": (SharedStorageOption, False),
     "threads": (ThreadsOption, None),
     "quiet": (QuietOption, False),
     "as_json": (JsonOption, False),
@@ -76,6 +90,32 @@ def with_train_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _with_folders_here(config: TrainConfig, quiet: bool) -> TrainConfig:
+    """Return the settings with copies in place of the addresses of pictures."""
+    from drcnet_cli.cli._folders import folder_here
+
+    here = {
+        name: str(folder_here(text, quiet)) for name in _FOLDERS if (text := getattr(config, name))
+    }
+    return replace(config, **here, clean=tuple(str(folder_here(c, quiet)) for c in config.clean))
+
+
+def _training(workers: int | None, shared_storage: bool) -> "Callable[..., Result]":
+    """Return what trains: this process, or workers of a cluster."""
+    if workers is None:
+        if shared_storage:
+            raise UsageError("--shared-storage is for --ray.", "Leave it out, or add --ray N")
+        from drcnet_cli.train.loop import train as run
+
+        return run
+    from drcnet_cli.train.cluster import train_on_cluster
+
+    def on_cluster(config: TrainConfig, listener: "Listener") -> "Result":
+        return train_on_cluster(config, workers, shared_storage, listener)
+
+    return on_cluster
+
+
 @with_train_flags
 def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
     """Train on a published data set, on pairs of your own, or on clean photographs alone.
@@ -89,6 +129,7 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
     """
     file, preset = flags.pop("config"), flags.pop("preset")
     flags.pop("threads")  # set by then
+    workers, shared_storage = flags.pop("ray"), flags.pop("shared_storage")
     as_json, quiet, print_only = (flags.pop(name) for name in ("as_json", "quiet", "print_config"))
     config = build_config(flags, file=file, preset=preset)
     if print_only:
@@ -97,13 +138,14 @@ def train(**flags: Any) -> None:  # noqa: ANN401 - one of each setting's type
     if not config.task:
         raise UsageError("What is to be learned?", f"Give --task {either(tuple(TASKS))}")
     try:
-        from drcnet_cli.train.loop import train as run
+        run = _training(workers, shared_storage)
     except ModuleNotFoundError as error:
         if error.name != "accelerate":
             raise
         raise UsageError("Training needs more packages.", "pip install 'drcnet[train]'") from error
     from drcnet_cli.cli._progress import TrainProgress
 
+    config = _with_folders_here(config, quiet)
     with TrainProgress(quiet) as progress:
         result = run(config, progress)
     if result.main:

@@ -27,6 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from drcnet_cli.datasets import layouts, matlab
+from drcnet_cli.datasets.hybrid_sets import HYBRID_SETS, LEVELS, QUALITIES
 from drcnet_cli.datasets.search import Finder
 from drcnet_cli.datasets.suite import CONTAINERS, TestSet
 from drcnet_cli.degrade.noise import VARYING
@@ -359,6 +360,7 @@ TEST_SETS: dict[str, TestSet] = {
         ),
         *_noise("McMaster", 18, "McMaster from the page of Zhang et al., JEI 2011", "mcm"),
         *_noise("Urban100", 100, "Urban100 from the page of Huang et al., CVPR 2015"),
+        *HYBRID_SETS,
     )
 }
 
@@ -368,6 +370,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "raindrop": ("raindrop-a", "raindrop-b"),
     "shadow": ("istd", "istd-plus", "srd"),
     "sots": ("sots-indoor", "sots-outdoor"),
+    "rlrestore": tuple(f"rlrestore-{level}" for level in LEVELS),
+    "kodak24-hybrid": tuple(f"kodak24-hybrid-{level}" for level in LEVELS),
+    "kodak24-jpeg": tuple(f"kodak24-jpeg-{quality}" for quality in QUALITIES),
     # AirNet's table 4, whose mean is published.
     "airnet": ("cbsd68-15", "cbsd68-25", "cbsd68-50", "rain100l-rgb", "sots-outdoor"),
     **{

@@ -5,6 +5,7 @@ published scripts list them. Means do not depend on it, but seeded noise does.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_names, with_masks
@@ -319,9 +320,51 @@ def clean_pictures(folder: Path) -> FoundSet | None:
     folders = folders_in(folder)
     for place in (folder, *(folders[name] for name in _CLEAN if name in folders)):
         if pictures := pictures_in(place):
-            pairs = tuple(Pair(path.name, path, path, path.name) for path in pictures)
-            return FoundSet(str(place), lambda pairs=pairs: Matching(pairs))
+            return _alone(place, pictures)
     return None
+
+
+def div2k_up_to(last: int) -> Finder:
+    """Find DIV2K's pictures up to a number, in one folder: 0001.png, 0002x2.png, ..."""
+
+    def find(folder: Path) -> FoundSet | None:
+        numbers = {path: path.stem[:4] for path in pictures_in(folder)}
+        chosen = [path for path, n in numbers.items() if n.isdecimal() and int(n) <= last]
+        return _alone(folder, chosen) if chosen else None
+
+    return find
+
+
+def _alone(place: Path, pictures: list[Path]) -> FoundSet:
+    """Make clean pictures their own partners."""
+    pairs = tuple(Pair(path.name, path, path, path.name) for path in pictures)
+    return FoundSet(str(place), lambda: Matching(pairs))
+
+
+def rlrestore_level(level: str) -> Finder:
+    """Find RL-Restore's pictures of a level: mild_in/1_in.png (or 1.png) and mild_gt/1_gt.png."""
+
+    def find(folder: Path) -> FoundSet | None:
+        found = _paired(folder, ((f"{level}_in", f"{level}_gt"),))
+        return replace(found, sure=True) if found else None
+
+    return find
+
+
+def joined_pictures(name: str) -> Finder:
+    """Find pairs that are a picture each, in or below a folder of this name, as DID-MDN has them.
+
+    The degraded picture is to the left of the clean one. Those of one number show the same scene:
+    Rain_Heavy/train2018new/7.jpg, Rain_Light/train2018new/7.jpg.
+    """
+
+    def find(folder: Path) -> FoundSet | None:
+        pictures = find_pictures(folder) if folder.resolve().name.lower() == name else []
+        named = relative_to(folder, pictures)
+        pairs = tuple(Pair(name, p, p, p.stem, joined=True) for name, p in named.items())
+        return FoundSet(f"{folder}, side by side", lambda: Matching(pairs)) if pairs else None
+
+    return find
 
 
 def _paired(

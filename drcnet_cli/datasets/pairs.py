@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio.folder import name_pictures
+from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
 
 # Words that tell the two sides of a pair apart in published data sets: 0001_NOISY_SRGB_010 and
 # 0001_GT_SRGB_010 (SIDD), rain-001 and norain-001 (Rain100), blur_1 and gt_1 (RealBlur),
-# Canon_real and Canon_mean (PolyU), scene/blur/0001 and scene/sharp/0001 (GoPro).
+# Canon_real and Canon_mean (PolyU), scene/blur/0001 and scene/sharp/0001 (GoPro), 1_in and 1_gt
+# (RL-Restore).
 _SIDES = frozenset(
     {"blur", "blurred", "blurry", "clean", "crops", "degraded", "ground", "groundtruth", "gt", "hq"}
-    | {"image", "input", "label", "lq", "mean", "noise", "noisy", "norain", "rain", "rainy", "real"}
-    | {"mask", "masks", "shadow", "free", "no"}
+    | {"image", "in", "input", "label", "lq", "mean", "noise", "noisy", "norain", "rain", "rainy"}
+    | {"real", "mask", "masks", "shadow", "free", "no"}
     | {"ref", "reference", "rgb", "sharp", "source", "srgb", "target", "truth"}
 )
 _SEPARATORS = re.compile(r"[-_.\s]+")
@@ -29,6 +32,7 @@ class Pair:
     """One pair: `name` is the degraded picture's; pairs of one `group` show the same scene.
 
     `mask`: a picture that is white where the degraded one is damaged, and black elsewhere.
+    `joined`: both are one file, the degraded picture to the left of the clean one.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Pair:
     clean: Path
     group: str
     mask: Path | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,24 @@ class Matching:
                 + (", ..." if len(self.ambiguous) > 1 else "")
             )
         return notes
+
+
+def read_pair(pair: Pair) -> tuple[Pixels, Pixels]:
+    """Read the degraded and the clean picture, H x W x 3 each; raises ImageError.
+
+    They may be of two sizes.
+    """
+    degraded = read_rgb8(pair.degraded)
+    if pair.joined:
+        return halves(degraded)
+    # A clean picture of a set that is degraded here is its own partner.
+    return degraded, degraded if pair.clean == pair.degraded else read_rgb8(pair.clean)
+
+
+def halves(pixels: Pixels) -> tuple[Pixels, Pixels]:
+    """Cut H x W x 3 into the left and the right half, without a column in the middle of both."""
+    half = pixels.shape[1] // 2
+    return np.ascontiguousarray(pixels[:, :half]), np.ascontiguousarray(pixels[:, -half:])
 
 
 def match_folders(degraded: Path, clean: Path) -> Matching:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from drcnet_cli.datasets.layouts import paired_folders
-from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks
+from drcnet_cli.datasets.pairs import Matching, Pair, match_folders, match_masks, read_pair
 from drcnet_cli.datasets.search import Array, Case, DataSet, Finder, FoundSet
 from drcnet_cli.degrade.folder import degrade_pixels, rng_for
 from drcnet_cli.degrade.noise import in_quarters
@@ -110,9 +110,7 @@ def _suite_of(found: FoundSet) -> Suite:
 
 def _pair_case(pair: Pair) -> Case:
     def load() -> tuple[Array, Array]:
-        degraded = read_rgb8(pair.degraded)
-        # A clean picture of a set that is degraded here is its own partner.
-        clean = degraded if pair.clean == pair.degraded else read_rgb8(pair.clean)
+        degraded, clean = read_pair(pair)
         if degraded.shape != clean.shape:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (degraded, clean)]
             raise ImageError(

@@ -21,11 +21,13 @@ class TrainingSet(DataSet):
 
     `scene`: finds in a picture's path what its neighbours in time or its other exposures share.
     `clean`: it has clean pictures alone, each its own partner, to be degraded while training goes
-    on. `named`: it is found in folders of its names alone, as others would look the same.
+    on: by `degradation`, or by its task's mix without. `named`: it is found in folders of its names
+    alone, as others would look the same.
     """
 
     scene: re.Pattern[str] = re.compile(r"(?!)")
     clean: bool = False
+    degradation: str = ""
     named: bool = False
 
 
@@ -223,6 +225,29 @@ TRAINING_SETS: dict[str, TrainingSet] = {
             "Get SRD from the page of Qu et al., CVPR 2017 (DeshadowNet).",
             ("srd",),
             (layouts.srd_scenes("train"),),
+        ),
+        TrainingSet(
+            "did-mdn-train",
+            "DID-MDN",
+            "derain",
+            12000,
+            "Get the data set of Zhang and Patel, CVPR 2018 (hezhangsprinter/DID-MDN on GitHub), "
+            "and put its folder DID-MDN-training into DIR.",
+            ("did-mdn-training", "did-mdn-datasets", "did-mdn"),
+            (layouts.joined_pictures("did-mdn-training"),),
+        ),
+        TrainingSet(
+            "rlrestore-train",
+            "RL-Restore (training)",
+            "hybrid",
+            750,
+            "Get the scaled-down DIV2K of Yu et al., CVPR 2018 (yuke93/RL-Restore on GitHub), or "
+            "DIV2K itself, and put its pictures into DIR/DIV2K.",
+            ("div2k", "div2k_train_hr", "rl-restore", "rl-restore-master"),
+            (layouts.div2k_up_to(750),),
+            clean=True,
+            degradation="hybrid-moderate",
+            named=True,
         ),
         TrainingSet(
             "reside-ots",

@@ -17,7 +17,7 @@ from drcnet_cli.degrade.blur import add_blur
 from drcnet_cli.degrade.camera import add_camera_noise
 from drcnet_cli.degrade.drops import add_drops
 from drcnet_cli.degrade.haze import add_mixed_haze
-from drcnet_cli.degrade.hybrid import add_hybrid, add_levels
+from drcnet_cli.degrade.hybrid import add_hybrid, add_jpeg, add_levels
 from drcnet_cli.degrade.noise import (
     GaussianParams,
     add_gaussian_noise,
@@ -48,6 +48,11 @@ def _gaussian(sigma: float) -> Degradation:
     """Make the kind of one level of noise, clipped as a stored picture is."""
     params = GaussianParams((sigma, sigma), clip_share=1.0)
     return lambda image, rng, streaks=(): add_gaussian_noise(image, rng, params)
+
+
+def _jpeg(quality: int) -> Degradation:
+    """Make the kind that is a JPEG of one quality."""
+    return lambda image, rng, streaks=(): add_jpeg(image, rng, quality)
 
 
 def _one_of(mix: str) -> Degradation:
@@ -86,6 +91,9 @@ DEGRADATIONS: dict[str, Degradation] = {
     "hybrid-mild": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MILD),
     "hybrid-moderate": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.MODERATE),
     "hybrid-severe": lambda image, rng, streaks=(): add_levels(image, rng, hybrid.SEVERE),
+    "jpeg-10": _jpeg(10),
+    "jpeg-20": _jpeg(20),
+    "jpeg-40": _jpeg(40),
     "airnet5": _one_of("airnet5"),
     "nothing": lambda image, rng, streaks=(): leave_sound(image, rng),
 }
@@ -103,6 +111,9 @@ MARGINS = {
     "hybrid-mild": 16,
     "hybrid-moderate": 16,
     "hybrid-severe": 16,
+    "jpeg-10": 8,
+    "jpeg-20": 8,
+    "jpeg-40": 8,
 }
 
 

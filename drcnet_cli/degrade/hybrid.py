@@ -28,9 +28,9 @@ from drcnet_cli.degrade.camera import CameraParams, draw_sensor, sensor_noise
 from drcnet_cli.degrade.rain import LIGHT, RainParams, blend, rain_layer
 
 # The bounds between the ten levels of each distortion, in RL-Restore's generator.
-_BLURS = tuple(0.5 * step for step in range(11))  # standard deviation in pixels
-_NOISES = tuple(5.0 * step for step in range(11))  # standard deviation in 255ths
-_QUALITIES = (100, 80, 60, 50, 40, 35, 30, 25, 20, 15, 10)
+BLURS = tuple(0.5 * step for step in range(11))  # standard deviation in pixels
+NOISES = tuple(5.0 * step for step in range(11))  # standard deviation in 255ths
+QUALITIES = (100, 80, 60, 50, 40, 35, 30, 25, 20, 15, 10)
 _LEVELS = range(1, 11)
 _KERNEL = 21  # side of the blur's window
 _SHARPEST = 0.05  # pixels: what blurs less changes nothing
@@ -68,7 +68,7 @@ def add_levels(
     levels = severity[int(rng.integers(len(severity)))]
     sigma, noise, quality = (
         rng.uniform(min(bounds[level - 1 : level + 1]), max(bounds[level - 1 : level + 1]))
-        for bounds, level in zip((_BLURS, _NOISES, _QUALITIES), levels, strict=True)
+        for bounds, level in zip((BLURS, NOISES, QUALITIES), levels, strict=True)
     )
     blurred = soften(clean, sigma)
     grain = np.float32(noise / 255) * rng.standard_normal(clean.shape, dtype=np.float32)
@@ -82,6 +82,15 @@ def soften(picture: Array, sigma: float) -> Array:
         return picture
     window = (_KERNEL, _KERNEL)
     return cv2.GaussianBlur(picture, window, sigma, borderType=cv2.BORDER_REPLICATE)
+
+
+def add_jpeg(image: Array, rng: np.random.Generator, quality: int) -> Degraded:
+    """Store an image as a JPEG: colour at half the resolution, blocks from the corner.
+
+    The clean image is the given one.
+    """
+    clean = to_hwc(image)
+    return Degraded(to_chw(_store(clean, quality, rng, anywhere=False)), to_chw(clean))
 
 
 def _store(picture: Array, quality: int, rng: np.random.Generator, *, anywhere: bool) -> Array:

@@ -46,7 +46,7 @@ def score_suite(
     others are computed.
     """
     processes = processes or Processes()
-    _settle_dtype(suite, restorer, protocol)
+    settle_dtype(suite, restorer, protocol)
     mine = processes.mine(suite.cases)
     results: list[tuple[int, ImageScore | str]] = []
     with ThreadPoolExecutor(2) as pool:
@@ -71,9 +71,9 @@ def _as_scored(degraded: Array, protocol: Protocol) -> Array:
     return degraded if protocol.rounded else to_unit(degraded)
 
 
-def _settle_dtype(suite: Suite, restorer: Restorer, protocol: Protocol) -> None:
+def settle_dtype(suite: Suite, restorer: Restorer, protocol: Protocol) -> None:
     """Decide on the number type by the first picture that can be read, in every process alike."""
-    for case in suite.cases:
+    for case in suite.cases if restorer.dtype_is_open else ():
         try:
             degraded, _ = case.load()
         except DrcnetError:

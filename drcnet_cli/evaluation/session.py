@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -12,7 +13,7 @@ from drcnet_cli.datasets.suite import Suite, TestSet, find_suite, pairs_suite
 from drcnet_cli.device import choose_device, dtype_name
 from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.processes import Processes
-from drcnet_cli.evaluation.results import Evaluation, Setting
+from drcnet_cli.evaluation.results import Evaluation, ImageScore, Setting
 from drcnet_cli.evaluation.score import load_lpips, restored_as_scored, score_suite
 from drcnet_cli.evaluation.submission import write_bundle
 from drcnet_cli.progress import Progress, no_progress
@@ -24,6 +25,9 @@ from drcnet_cli.version import __version__
 from drcnet_cli.weights.fetch import locate, resolve
 from drcnet_cli.weights.manifest import load_manifest
 from drcnet_cli.weights.store import describe_file
+
+# Scores in order, a sentence for each failure, and how the network ran.
+Measured: TypeAlias = tuple[tuple[ImageScore, ...], tuple[str, ...], Setting]
 
 PUBLISHED_TILE = 256  # of the released DRCNet code's evaluations
 
@@ -143,8 +147,7 @@ class Evaluator:
             restorer = open_restorer(replace(asked, checkpoint=path, device=device), self._notify)
             self._loaded = checkpoint, restorer, describe_file(path).sha256
         restorer = self._loaded[1]
-        if plan.test_set.task != ANY_DAMAGE:  # there a network for one kind is as welcome
-            restorer.info.check_task(plan.test_set.task)
+        check_task(restorer, plan)
         return restorer
 
     def restore(self, plan: Measurement, degraded: Array) -> Array:
@@ -153,21 +156,14 @@ class Evaluator:
 
     def measure(self, plan: Measurement, progress: Progress = no_progress) -> Evaluation:
         """Restore and score one data set; every process must call it."""
-        restorer, test_set = self.restorer(plan), plan.test_set
-        images, failed = score_suite(
-            plan.suite,
-            restorer,
-            test_set.protocol,
-            lpips=self._lpips,
-            processes=self.processes,
-            progress=progress,
-        )
+        images, failed, setting = self._measure(plan, progress)
+        test_set = plan.test_set
         return Evaluation(
             benchmark=test_set.name,
             title=test_set.title,
             task=test_set.task,
             protocol=test_set.protocol,
-            setting=self._setting(restorer),
+            setting=setting,
             images=images,
             expected=test_set.count,
             layout=plan.suite.layout,
@@ -183,19 +179,39 @@ class Evaluator:
         restore = self.restorer(plan).restore
         return write_bundle(plan.test_set, plan.suite, restore, folder, progress)
 
-    def _setting(self, restorer: Restorer) -> Setting:
-        """Describe how the network ran: once it has, as its number type may have changed."""
-        assert self._loaded is not None
-        return Setting(
-            checkpoint=restorer.info.name or Path(self._loaded[0]).stem,
-            sha256=self._loaded[2],
-            device=str(restorer.device),
-            dtype=dtype_name(restorer.dtype),
-            tiling=restorer.describe_tiles(),
-            ensemble=restorer.ensemble,
-            version=__version__,
-            torch=torch.__version__,
+    def _measure(self, plan: Measurement, progress: Progress) -> Measured:
+        restorer = self.restorer(plan)
+        scores, failed = score_suite(
+            plan.suite,
+            restorer,
+            plan.test_set.protocol,
+            lpips=self._lpips,
+            processes=self.processes,
+            progress=progress,
         )
+        assert self._loaded is not None
+        setting = describe_setting(restorer, Path(self._loaded[0]).stem, self._loaded[2])
+        return scores, failed, setting
+
+
+def check_task(restorer: Restorer, plan: Measurement) -> None:
+    """Raise UsageError for a checkpoint of another task than the data set's."""
+    if plan.test_set.task != ANY_DAMAGE:  # there a network for one kind is as welcome
+        restorer.info.check_task(plan.test_set.task)
+
+
+def describe_setting(restorer: Restorer, name: str, sha256: str) -> Setting:
+    """Describe how the network ran: once it has, as its number type may have changed."""
+    return Setting(
+        checkpoint=restorer.info.name or name,
+        sha256=sha256,
+        device=str(restorer.device),
+        dtype=dtype_name(restorer.dtype),
+        tiling=restorer.describe_tiles(),
+        ensemble=restorer.ensemble,
+        version=__version__,
+        torch=torch.__version__,
+    )
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drcnet_cli.errors import ImageError, StorageError, UsageError
+from drcnet_cli.files.addresses import Place
 
 _SUFFIX = ".drcnet.tmp"
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}" + re.escape(_SUFFIX), re.DOTALL)
@@ -85,7 +86,7 @@ def atomic_write(
                     temporary.unlink(missing_ok=True)
 
 
-def refusal(path: Path | str, error: OSError) -> ImageError:
+def refusal(path: Place | str, error: OSError) -> ImageError:
     """Return the error for an output not written: a StorageError if no other could be either."""
     message = f"{path} cannot be written: {error.strerror or error}."
     if error.errno not in _REFUSED:

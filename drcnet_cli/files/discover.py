@@ -8,6 +8,7 @@
   are `~` and `file://` addresses. A file or folder of that very name wins, also as a leading part
   of a pattern: `shots [1]/*.jpg`.
 * The output folder is never read, so that it may lie inside an input folder.
+* Addresses (`s3://...`) go by the same rules, and are listed by one request each.
 """
 
 import difflib
@@ -22,24 +23,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.addresses import Address, Place, is_address
+from drcnet_cli.files.remote import find_object, list_objects, match_objects, safe_place
 from drcnet_cli.files.spelling import alternatives, as_meant, how_meant
 
 _MAGIC = re.compile(r"[*?[]|\{[^{}]*,")
 _MAGIC_IN_PART = re.compile(r"[*?[{]")  # braces may hold slashes
 _STARS = re.compile(r"\*{2,}")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
 # What macOS, Synology and Windows keep beside the user's files without a leading dot.
 _HIDDEN_NAMES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
 
-IsImage = Callable[[Path], bool]
+_KINDS = ("file", "pattern")
+
+IsImage = Callable[[Place], bool]
 FolderId = tuple[int, int]
 
 
 class FoundImage(NamedTuple):
     """An image's path as the user would spell it, and its place below an output folder."""
 
-    source: Path
+    source: Place
     place: Path
 
 
@@ -47,7 +51,8 @@ class FoundImage(NamedTuple):
 class PassedOver:
     """How many things were left alone, by reason; a hidden folder is one thing.
 
-    `special` counts dangling links, links to a folder above them, pipes, sockets and devices.
+    `special` counts dangling links, links to a folder above them, pipes, sockets and devices, and
+    objects whose names no file below a folder can have.
     """
 
     hidden: int = 0
@@ -74,10 +79,10 @@ class Discovery:
     lone_match: bool
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
-    unread: tuple[Path, ...] = ()
+    unread: tuple[Place, ...] = ()
 
 
-def no_file(_: Path) -> bool:
+def no_file(_: Place) -> bool:
     """Match no file's name."""
     return False
 
@@ -94,14 +99,18 @@ def discover(
     several inputs also its name, a pattern's matches their place below its fixed part.
 
     Raises `UsageError` for an input that is missing, matches nothing, is neither file nor folder,
-    or, alone, is the output folder.
+    or, alone, is the output folder; RemoteError for an address that cannot be listed.
     """
     several = len(inputs) > 1
     lone_file = lone_pattern = False
-    search = _Search(is_image, is_unread, _folder_id(Path(output)) if output else None)
+    search = _Search(is_image, is_unread, output)
     for given in inputs:
         if not given:
             raise UsageError("An input is empty.", "Name a file or a folder; . is this folder.")
+        if is_address(given):
+            kind = search.add_address(Address(given), several)
+            lone_file, lone_pattern = (not several and kind == which for which in _KINDS)
+            continue
         text = as_meant(given)
         if os.path.lexists(text):
             path = Path(text)
@@ -126,14 +135,57 @@ def discover(
 class _Search:
     """Collects what one pass over the inputs finds."""
 
-    def __init__(self, is_image: IsImage, is_unread: IsImage, output_id: FolderId | None) -> None:
+    def __init__(self, is_image: IsImage, is_unread: IsImage, output: str | None) -> None:
         self.images: list[FoundImage] = []
         self.passed_over: Counter[str] = Counter()
         self.unreadable: list[Path] = []
-        self.unread: list[Path] = []
+        self.unread: list[Place] = []
         self._is_image = is_image
         self._is_unread = is_unread
-        self._output_id = output_id
+        self._output = Address(output) if output and is_address(output) else None
+        self._output_id = _folder_id(Path(output)) if output and self._output is None else None
+
+    def add_address(self, address: Address, several: bool) -> str:
+        """Take what an address leads to: a file, a folder, or what a pattern matches; say which."""
+        base, patterns = _address_pattern(address)
+        if patterns:
+            listed = [found for pattern in patterns for found in match_objects(base, pattern)]
+            if not listed:
+                raise UsageError(f"Nothing matches {address}.", "Check the address.")
+            self._add_listed(listed, Path())
+            return "pattern"
+        if (found := find_object(address)) is None:
+            if self._output and address.below(self._output) == Path() and not several:
+                raise _is_input(address)
+            self._add_listed(list_objects(address), Path(address.name) if several else Path())
+            return "folder"
+        name = safe_place(found.name)
+        if name is None:
+            raise UsageError(f"{address} has no name that a file can have.", "Name a file.")
+        if not several:
+            self.images.append(FoundImage(found, name))
+        elif is_hidden(found.name):
+            self.passed_over["hidden"] += 1
+        else:
+            self._add_by_name(found, name)
+        return "file"
+
+    def _add_listed(self, listed: list[tuple[Address, str]], above: Path) -> None:
+        """Take or count objects, each with its place in a listing; a hidden folder counts once."""
+        hidden: set[tuple[str, ...]] = set()
+        for address, place in sorted(listed, key=lambda found: _parts_key(found[1].split("/"))):
+            path = safe_place(place)
+            if self._output and address.below(self._output) is not None:
+                continue
+            if path is None:
+                self.passed_over["special"] += 1
+                continue
+            first = next((n for n, part in enumerate(path.parts, 1) if is_hidden(part)), None)
+            if first is not None:
+                hidden.add(path.parts[:first])
+            else:
+                self._add_by_name(address, above / path)
+        self.passed_over["hidden"] += len(hidden)
 
     def add_named(self, path: Path, is_folder: bool, several: bool) -> None:
         """Take an input that exists; among several, by its name."""
@@ -148,10 +200,7 @@ class _Search:
         elif not self._is_output(path):
             self._walk(path, Path(name) if several else Path(), ())
         elif not several:
-            raise UsageError(
-                f"The output folder {path} is the input folder.",
-                "Give another output folder, or --in-place to replace the images.",
-            )
+            raise _is_input(path)
         # Among several inputs the output comes from a pattern: `in/*` into in/out.
 
     def add_pattern(self, text: str, given: str) -> None:
@@ -162,7 +211,7 @@ class _Search:
             raise UsageError(f"Nothing matches {text}.", hint.lstrip())
         settled: set[Path] = set()  # folders whose contents need no second look
         is_output = cache(lambda folder: self._is_output(base / folder))
-        for place in sorted(matches, key=lambda match: [natural_key(part) for part in match.parts]):
+        for place in sorted(matches, key=lambda match: _parts_key(match.parts)):
             lineage = [*reversed(place.parents), place]
             hidden = next((part for part in lineage if is_hidden(part.name)), None)
             if not settled.isdisjoint(lineage):
@@ -189,7 +238,7 @@ class _Search:
         else:
             self._add_by_name(path, place)
 
-    def _add_by_name(self, path: Path, place: Path) -> None:
+    def _add_by_name(self, path: Place, place: Path) -> None:
         """Take a file, known to be one, if its name is a picture's; else count it."""
         if self._is_image(path):
             self.images.append(FoundImage(path, place))
@@ -237,6 +286,13 @@ class _Search:
         return True
 
 
+def _is_input(output: Place) -> UsageError:
+    return UsageError(
+        f"The output folder {output} is the input folder.",
+        "Give another output folder, or --in-place to replace the images.",
+    )
+
+
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder is hidden by its name, or kept by an operating system."""
     return name.startswith(".") or name.casefold() in _HIDDEN_NAMES
@@ -247,6 +303,10 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     pieces = _DIGITS.split(name.casefold())
     # Every second piece is a number, so that only like is compared with like.
     return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name
+
+
+def _parts_key(parts: Sequence[str]) -> list[tuple[list[str | int], str]]:
+    return [natural_key(part) for part in parts]
 
 
 def _folder_id(path: Path) -> FolderId | None:
@@ -284,6 +344,20 @@ def _matches(text: str) -> tuple[Path, set[Path]]:
     return base, set()
 
 
+def _address_pattern(address: Address) -> tuple[Address, list[str]]:
+    """Return an address's fixed leading folder and the patterns below it; none where it is whole.
+
+    An address of the web has no pattern.
+    """
+    parts = [] if address.is_web else address.path.split("/")
+    index = next((n for n, part in enumerate(parts) if _MAGIC_IN_PART.search(part)), None)
+    if index is None or not _MAGIC.search(address.path):
+        return address, []
+    base, rest = "/".join(parts[:index]), "/".join(parts[index:])
+    patterns = [pattern for pattern in alternatives(rest) if pattern]
+    return Address(f"{address.scheme}://{base}{address.container}"), patterns
+
+
 def _is_folder(path: Path) -> bool:
     """Tell a folder from a file; raises `UsageError` for anything else."""
     try:
@@ -306,7 +380,7 @@ def _is_folder(path: Path) -> bool:
 
 def _missing(text: str, given: str) -> UsageError:
     """Say which input does not exist, and which name nearby was perhaps meant."""
-    if _ADDRESS.match(text):
+    if text.lower().startswith("file://"):
         return UsageError(f"{text} is not on this machine.", "Download it first, and name the file")
     path = Path(text)
     hint = f"Relative paths start at {Path.cwd()}."

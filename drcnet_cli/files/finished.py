@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 
-from drcnet_cli.files.journal import Journal, open_journal, stamp
+from drcnet_cli.files.journal import Journal, open_journal, stamp_at
 from drcnet_cli.files.plan import Job
 
 OTHERWISE = "made from another input or with other settings"
@@ -55,25 +56,29 @@ class Finished:
     def __call__(self, job: Job) -> str | None:
         """Return None for a job to be done, "" for a finished one, else what is odd about it."""
         with suppress(sqlite3.Error):  # as without a journal
-            if job.source == job.destination:
-                return self._judge_in_place(job)
+            if job.source == job.destination and isinstance(job.source, Path):
+                return self._judge_in_place(job.source)
             doubt = self._judge_copy(job)
             return None if doubt and self._update else doubt
         return None if job.source == job.destination else ""
 
-    def _judge_in_place(self, job: Job) -> str | None:
-        entry = self.journal.find_result(job.source) if self.journal else None
+    def _judge_in_place(self, path: Path) -> str | None:
+        entry = self.journal.find_result(path) if self.journal else None
         if entry is None:
             return None
         return "" if entry.recipe == self._recipe else RESTORED_OTHERWISE
 
     def _judge_copy(self, job: Job) -> str:
         try:
-            source, made = job.source.stat(), job.destination.stat()
+            source, made = stamp_at(job.source), stamp_at(job.destination)
         except OSError:  # gone since it was listed
             return ""
-        entry = self.journal.find_output(job.destination) if self.journal else None
+        output = job.destination
+        entry = (
+            self.journal.find_output(output) if isinstance(output, Path) and self.journal else None
+        )
         if entry is None:
-            return OLDER if made.st_mtime_ns + _SAME_TIME < source.st_mtime_ns else ""
-        is_same = entry.source == stamp(source) and entry.recipe == self._recipe
+            # What is elsewhere may tell no time.
+            return OLDER if 0 <= made.time < source.time - _SAME_TIME else ""
+        is_same = entry.source == source and entry.recipe == self._recipe
         return "" if is_same else OTHERWISE

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drcnet_cli import settings
+from drcnet_cli.files.addresses import Place
 
 FILE_NAME = "journal-1.sqlite"  # the number is the tables'
 MOST_ENTRIES = 500_000  # some 60 MB; the oldest ones go
@@ -51,6 +52,16 @@ class Entry(NamedTuple):
 def stamp(status: os.stat_result) -> Stamp:
     """Return a file's stamp."""
     return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def stamp_at(place: Place) -> Stamp:
+    """Return the stamp of what is at a place: of an address what was told, -1 for what was not.
+
+    Raises OSError for a file that is not there.
+    """
+    if isinstance(place, Path):
+        return stamp(place.stat())
+    return Stamp(*(-1 if fact is None else fact for fact in (place.size, place.time)))
 
 
 class Journal:

@@ -8,11 +8,13 @@ import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.addresses import Address, Place, is_address, place_of
 from drcnet_cli.files.discover import Discovery, FoundImage, IsImage, PassedOver, discover, no_file
+from drcnet_cli.files.remote import check_writable_address, existing_object, list_objects
 
 __all__ = ["Job", "PassedOver", "Plan", "plan_files"]
 
@@ -30,8 +32,8 @@ class Job:
     `mask`: the file that tells where the damage is; `mask_out`: where to write what was found.
     """
 
-    source: Path
-    destination: Path
+    source: Place
+    destination: Place
     mask: Path | None = None
     mask_out: Path | None = None
 
@@ -49,7 +51,7 @@ class Plan:
     finished: tuple[Job, ...]
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
-    unread: tuple[Path, ...] = ()
+    unread: tuple[Place, ...] = ()
     stale: Mapping[Job, str] = field(default_factory=dict)
 
 
@@ -93,13 +95,16 @@ def plan_files(
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
     _check_call(names, target, in_place, suffix, name_suffix)
+    if target and is_address(target):
+        check_writable_address(Address(target))
     found = discover(names, is_image, target, is_unread)
     if target is None:
         jobs = there = _in_place(found.images)
     else:
         jobs = _drop_duplicates(_assign(found, target, suffix, name_suffix, is_image))
         _check_lengths(jobs)
-        there = _whole_outputs(jobs)
+        is_elsewhere = is_address(target)
+        there = _whole_objects(jobs, Address(target)) if is_elsewhere else _whole_outputs(jobs)
     judged = {} if overwrite else {job: judge(job) for job in there}
     finished = {job: doubt for job, doubt in judged.items() if doubt is not None}
     return Plan(
@@ -137,6 +142,10 @@ def _check_call(
             f"--in-place replaces the inputs, so the output {output} has no use.",
             "Leave out either.",
         )
+    if in_place and any(map(is_address, inputs)):
+        raise UsageError(
+            "--in-place replaces files, and the inputs name addresses.", "Give an output instead."
+        )
     if in_place and suffix is not None:
         raise UsageError(
             "--in-place keeps each file's name, so its format cannot change.",
@@ -159,9 +168,9 @@ def _check_call(
 
 def _in_place(images: Iterable[FoundImage]) -> list[Job]:
     """Replace every image once, though several links may lead to it."""
-    unique: dict[str, Path] = {}
+    unique: dict[str, Place] = {}
     for image in images:
-        unique.setdefault(os.path.realpath(image.source), image.source)
+        unique.setdefault(os.path.realpath(str(image.source)), image.source)
     return [Job(path, path) for path in unique.values()]
 
 
@@ -175,8 +184,8 @@ def _assign(
                 f"--suffix is for names in an output folder, and {output} is a file's name.",
                 "Leave out --suffix, or end the output with a slash",
             )
-        return [Job(image.source, Path(output)) for image in found.images]
-    jobs, folder = [], Path(output)
+        return [Job(image.source, place_of(output)) for image in found.images]
+    jobs, folder = [], place_of(output)
     for image in found.images:
         place = image.place
         # An unknown ending, as in `scan.0001`, is a part of the name.
@@ -191,7 +200,7 @@ def _goes_into_folder(found: Discovery, output: str, is_image: IsImage) -> bool:
     """Tell whether results go into `output` or to it; refuse what cannot hold them."""
     exists, is_folder = os.path.lexists(output), Path(output).is_dir()
     ends_open = output.endswith(("/", os.sep))
-    names_image = not is_folder and not ends_open and is_image(Path(output))
+    names_image = not is_folder and not ends_open and is_image(place_of(output))
     if found.lone_file or (found.lone_match and names_image):
         return is_folder or ends_open
     if (exists and not is_folder) or names_image:
@@ -224,13 +233,17 @@ def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
     return list(kept.values())
 
 
-def _key(path: Path) -> str:
+def _key(path: Place) -> str:
     """Return what two paths share if they name one file."""
+    if isinstance(path, Address):
+        return path.url
     text = os.fspath(path)
     return unicodedata.normalize("NFC", text).casefold() if _FOLDS_NAMES else text
 
 
-def _same_file(first: Path, second: Path) -> bool:
+def _same_file(first: Place, second: Place) -> bool:
+    if isinstance(first, Address) or isinstance(second, Address):
+        return first == second
     try:
         return first == second or first.samefile(second)
     except OSError:
@@ -239,10 +252,28 @@ def _same_file(first: Path, second: Path) -> bool:
 
 def _whole_outputs(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs whose output is there already and not empty."""
-    existing = {job: status for job in jobs if (status := _status(job.destination)) is not None}
+    paths = {job: job.destination for job in jobs if isinstance(job.destination, Path)}
+    existing = {job: status for job, path in paths.items() if (status := _status(path)) is not None}
     if existing:
         _refuse_inputs_as_outputs(jobs, existing)
     return [job for job, status in existing.items() if status.st_size > 0]
+
+
+def _whole_objects(jobs: Sequence[Job], output: Address) -> list[Job]:
+    """Return the jobs whose output one listing names, and not as empty, with what it tells."""
+    wanted, sources = {job.destination: job for job in jobs}, {job.source for job in jobs}
+    if clash := next((place for place in wanted if place in sources), None):
+        raise UsageError(f"The output {clash} is an input.", "Give another output.")
+    lone = jobs[0].destination if len(jobs) == 1 else None
+    if isinstance(lone, Address):  # whose folder, maybe a whole bucket, is not listed for it
+        there = [existing_object(lone)]
+    else:
+        there = [found for found, _ in list_objects(output)]
+    return [
+        replace(wanted[found], destination=found)
+        for found in there
+        if found and found.size != 0 and found in wanted
+    ]
 
 
 def _check_lengths(jobs: Iterable[Job]) -> None:
@@ -281,12 +312,12 @@ def _status(destination: Path) -> os.stat_result | None:
 def _refuse_inputs_as_outputs(jobs: Sequence[Job], existing: dict[Job, os.stat_result]) -> None:
     """Raise `UsageError` if a result would replace any input, whatever link leads to it."""
     sources: dict[tuple[int, int], Path] = {}
-    for job in jobs:
+    for path in (job.source for job in jobs if isinstance(job.source, Path)):
         try:
-            status = job.source.stat()
+            status = path.stat()
         except OSError:  # gone since it was listed; reading it will say so
             continue
-        sources[status.st_dev, status.st_ino] = job.source
+        sources[status.st_dev, status.st_ino] = path
     for job, status in existing.items():
         source = sources.get((status.st_dev, status.st_ino))
         if source is not None:

@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from drcnet_cli.errors import ImageError, StorageError
+from drcnet_cli.files.addresses import Address, Place
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
 
 
-def write_refusal(destination: Path) -> ImageError | None:
+def write_refusal(destination: Place) -> ImageError | None:
     """Return the error that writing this file will end with, as far as its folder tells it.
 
-    Of folders that are not there yet the nearest one above decides.
+    Of folders that are not there yet the nearest one above decides. An address tells nothing.
     """
+    if isinstance(destination, Address):
+        return None
     target = Path(os.path.realpath(destination)) if destination.is_symlink() else destination
     folders = target.absolute().parents
     place = next((folder for folder in folders if os.path.lexists(folder)), folders[-1])

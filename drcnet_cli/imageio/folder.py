@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio.formats import is_image_name
@@ -33,12 +34,12 @@ def name_pictures(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
 
 
-def read_rgb8(path: Path) -> Pixels:
+def read_rgb8(path: Place) -> Pixels:
     """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
     return _three_channels(to_uint8(read_picture(path).pixels))
 
 
-def read_for_display(path: Path) -> Pixels:
+def read_for_display(path: Place) -> Pixels:
     """Read a picture as a browser would show it: upright, 8 bits, sRGB; H x W x 3.
 
     Transparency is left out. A colour profile that cannot be used is ignored. Raises ImageError

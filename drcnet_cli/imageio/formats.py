@@ -1,12 +1,12 @@
 """The formats: names, suffixes, and what each can hold."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.imageio.kinds import kind_of_name
 
 _U8, _U16, _F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
@@ -106,7 +106,7 @@ _BY_SUFFIX = {suffix: writer.name for writer in _WRITERS.values() for suffix in 
 _SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
 
 
-def is_image_name(path: Path) -> bool:
+def is_image_name(path: Place) -> bool:
     """Tell whether a file's name is that of a picture which can be read."""
     kind = kind_of_name(path)
     return path.suffix.lower() in SUPPORTED_SUFFIXES or (kind is not None and kind.is_read)
@@ -155,7 +155,7 @@ def parse_format(name: str) -> str:
     return found
 
 
-def format_for(path: Path, asked: str | None = None) -> str:
+def format_for(path: Place, asked: str | None = None) -> str:
     """Return Pillow's name of the format that an output is written in: `asked`, or its name's.
 
     Raises UsageError for one that cannot be written, for a name that says none where none is asked

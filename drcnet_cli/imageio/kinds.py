@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.mistaken import GIT_LFS_POINTER
 
 
@@ -74,12 +74,12 @@ _TIFF_RAW_MARKS = (b"CR\2\0", b"IIII", b"MMMM")  # at byte 8: Canon, Phase One
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 
 
-def kind_of_name(path: Path) -> Kind | None:
+def kind_of_name(path: Place) -> Kind | None:
     """Return the kind that a file's name says, None for other names."""
     return _BY_SUFFIX.get(path.suffix.lower())
 
 
-def is_unread_name(path: Path) -> bool:
+def is_unread_name(path: Place) -> bool:
     """Tell whether a file's name is that of a picture which cannot be read here."""
     kind = kind_of_name(path)
     return kind is not None and not kind.is_read
@@ -110,7 +110,7 @@ def unread(kind: Kind) -> ImageError:
     )
 
 
-def unread_error(path: Path) -> ImageError | None:
+def unread_error(path: Place) -> ImageError | None:
     """Return the error for a file of a kind that its name says and that cannot be read here."""
     kind = kind_of_name(path)
     if kind is None or kind.is_read:

@@ -8,6 +8,8 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from drcnet_cli.errors import ImageError
+from drcnet_cli.files.addresses import Address, Place
+from drcnet_cli.files.remote import LARGEST, read_object
 from drcnet_cli.imageio import cicp, jpeg_read, png, tiff_read
 from drcnet_cli.imageio.decode import (
     DECODING_ERRORS,
@@ -26,14 +28,13 @@ from drcnet_cli.imageio.opencv import decode_deep
 from drcnet_cli.imageio.picture import Metadata, Picture
 from drcnet_cli.imageio.raw import read_raw
 
-# The largest picture that is read, uncompressed: a gigapixel of 16-bit RGBA.
-_MAX_BYTES = 8 * 2**30
+_MAX_BYTES = LARGEST
 _PIECE = 2**24
 _JPEG2000_SIZE_MARKER = b"\xff\x4f\xff\x51"
 
 
-def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -> Picture:
-    """Read one picture from a file or a binary stream (which need not be able to seek).
+def read_picture(source: Place | BinaryIO, *, float_range: float | None = None) -> Picture:
+    """Read one picture from a file, an address or a binary stream (which need not be able to seek).
 
     `float_range`: the value of white in floating-point files; without it they must keep to 0..1.
 
@@ -41,7 +42,7 @@ def read_picture(source: Path | BinaryIO, *, float_range: float | None = None) -
     off, damaged or no picture, holds several frames, or pixels of a kind or range that is not read.
     """
     check_float_range(float_range)
-    name = str(source) if isinstance(source, Path) else _stream_name(source)
+    name = str(source) if isinstance(source, Place) else _stream_name(source)
     data = _read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
@@ -78,8 +79,10 @@ def _stream_name(stream: BinaryIO) -> str:
     return str(name) if named else "The standard input"
 
 
-def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
+def _read_bytes(source: Place | BinaryIO, name: str) -> bytes:
     """Read a whole file: decoders of 16 bits need it so, and streams cannot go back."""
+    if isinstance(source, Address):
+        return read_object(source, _MAX_BYTES)
     try:
         if not isinstance(source, Path):
             return _read_stream(source, name)

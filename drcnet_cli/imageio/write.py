@@ -7,8 +7,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from drcnet_cli.errors import DrcnetError, ImageError, UsageError
+from drcnet_cli.errors import DrcnetError, ImageError, RemoteError, StorageError, UsageError
+from drcnet_cli.files.addresses import Address, Place
 from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.files.remote import write_object
 from drcnet_cli.imageio.cicp import is_lost
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
@@ -25,7 +27,7 @@ _STANDARD_GAMMA = (45455).to_bytes(4, "big")  # sRGB's, which every reader assum
 
 def write_picture(
     picture: Picture,
-    destination: Path | BinaryIO,
+    destination: Place | BinaryIO,
     *,
     format: str | None = None,
     quality: int | None = None,
@@ -51,13 +53,13 @@ def write_picture(
         raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
     colour = None if background is None else parse_colour(background)
     writer = writer_for(_choose_format(picture, destination, format))
-    name = str(destination) if isinstance(destination, Path) else "The output"
+    name = str(destination) if isinstance(destination, Place) else "The output"
     if strip_metadata:
         picture = replace(picture, metadata=_stripped(picture.metadata))
     try:
         fitted, notes = _fit(picture, writer, colour)
         _write(fitted, destination, writer.name, quality, before_replace)
-    except UsageError:
+    except (UsageError, RemoteError, StorageError):
         raise
     except DrcnetError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
@@ -70,7 +72,7 @@ def write_picture(
 
 def _write(
     picture: Picture,
-    destination: Path | BinaryIO,
+    destination: Place | BinaryIO,
     format: str,
     quality: int | None,
     before_replace: Callable[[Path], None] | None,
@@ -84,13 +86,16 @@ def _write(
         return
     encoded = BytesIO()  # encoders seek, a stream need not
     encode(picture, encoded, format, quality)
+    if isinstance(destination, Address):
+        write_object(destination, encoded.getvalue())
+        return
     left = encoded.getbuffer()
     while left:  # an unbuffered stream (PYTHONUNBUFFERED) may take a part only
         left = left[destination.write(left) :]
 
 
-def _choose_format(picture: Picture, destination: Path | BinaryIO, asked: str | None) -> str:
-    if isinstance(destination, Path):
+def _choose_format(picture: Picture, destination: Place | BinaryIO, asked: str | None) -> str:
+    if isinstance(destination, Place):
         return format_for(destination, asked)
     if asked is not None:
         return parse_format(asked)

@@ -12,13 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import Restorer
 
-MOST_PICTURES, MOST_BYTES = 16, 4 * 2**20  # of a bundle: what a lost worker costs at most
+# Of a bundle. What a lost worker costs and what the others wait for at the end speak for few, the
+# handing out for many (docs/scale.md): a bundle takes a core or a GPU some seconds.
+MOST_PICTURES = 16
+MOST_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
 _SORTED_TOGETHER = 4096  # jobs
 
 Stamp: TypeAlias = tuple[int, int, int] | None
@@ -34,15 +38,15 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def make_bundles(jobs: Iterable[Numbered]) -> Iterator[bytes]:
+def make_bundles(jobs: Iterable[Numbered], device: str = "cpu") -> Iterator[bytes]:
     """Pack jobs into bundles of files of like size, the largest first among some thousands."""
-    jobs = iter(jobs)
+    jobs, most_bytes = iter(jobs), MOST_BYTES[device]
     while chunk := list(islice(jobs, _SORTED_TOGETHER)):
         sized = sorted(((_size(job.source), number, job) for number, job in chunk), reverse=True)
         bundle: list[tuple[int, Job, Stamp]] = []
         total = 0
         for size, number, job in sized:
-            if bundle and (len(bundle) == MOST_PICTURES or total + size > MOST_BYTES):
+            if bundle and (len(bundle) == MOST_PICTURES or total + size > most_bytes):
                 yield pickle.dumps(bundle)
                 bundle, total = [], 0
             bundle.append((number, job, _stamp(job.destination)))
@@ -76,20 +80,25 @@ def unpack(packed: bytes, jobs: Sequence[Job]) -> Told:
     return replace(told, outcome=replace(told.outcome, job=jobs[told.number]))
 
 
-def _size(path: Path) -> int:
+def _size(place: Place) -> int:
+    if not isinstance(place, Path):
+        return place.size or 0
     try:
-        return path.stat().st_size
+        return place.stat().st_size
     except OSError:  # reading it will say so
         return 0
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(place: Place) -> Stamp:
     """Return what changes when a whole file takes this name; None: there is none, or an empty one.
 
-    The file's number is part of it: an output made twice may have its time and size.
+    The file's number is part of it: an output made twice may have its time and size. Of an object
+    in a store None, too: to ask for each takes a request, and what is made twice is the same.
     """
+    if not isinstance(place, Path):
+        return None
     try:
-        status = path.stat()
+        status = place.stat()
     except OSError:
         return None
     return (status.st_ino, status.st_mtime_ns, status.st_size) if status.st_size else None

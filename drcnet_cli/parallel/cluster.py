@@ -91,6 +91,12 @@ class Cluster:
             return max(1, int(has.get("GPU", 0)))
         return max(1, int(has.get("CPU", 0)) // share.cores)
 
+    def describe(self, share: Share) -> str:
+        """Say how many nodes and workers there are."""
+        each = "a GPU" if share.device == "cuda" else f"{share.cores} of the cores"
+        workers = self.workers(share)
+        return f"Ray: nodes: {len(self.nodes())}; workers: {workers}, each with {each}"
+
     def call(self, function: Callable[..., Any], *given: object, **resources: object) -> Any:  # noqa: ANN401
         """Run a function on the cluster, and return what it returns or raise what it raises."""
         return self.get(self.ray.remote(**resources)(function).remote(*given))
@@ -110,12 +116,18 @@ class Cluster:
                 "The same command goes on from here",
             ) from error
 
-    def nearby(self, kind: type, **resources: object) -> Any:  # noqa: ANN401 - an actor's handle
+    def nearby(self, kind: type, **options: object) -> Any:  # noqa: ANN401 - an actor's handle
         """Start an actor beside this process, or on the node that serves it."""
         here = self.ray.get_runtime_context().get_node_id()
         strategies = import_ray("ray.util.scheduling_strategies")
         strategy = strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        return self.ray.remote(scheduling_strategy=strategy, **resources)(kind).remote()
+        return self.ray.remote(scheduling_strategy=strategy, **options)(kind).remote()
+
+
+def usual_address() -> str:
+    """Return the address of the cluster that the environment names, else this machine's."""
+    named = settings.ray_address()
+    return LOCAL if named is None else named if named.startswith(CLIENT) else AUTO
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def join(address: str) -> Iterator[Cluster]:
     """
     if address not in (LOCAL, AUTO) and not address.startswith(CLIENT):
         raise UsageError(f"--ray cannot be {address!r}.", "Use --ray auto, local or ray://HOST")
-    settings.silence_ray()
+    settings.prepare_ray()
     ray = import_ray("ray")
     own = {"include_dashboard": False, "object_store_memory": _STORE} if address == LOCAL else {}
     try:

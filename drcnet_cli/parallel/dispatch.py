@@ -8,10 +8,10 @@ this machine, or whatever else can carry a `RestoreConfig`, jobs and outcomes.
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from drcnet_cli.errors import DrcnetError, ImageError
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.pipeline import (
@@ -50,7 +50,7 @@ class Launcher(Protocol):
     """How workers are made."""
 
     def start(
-        self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]
+        self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Place]
     ) -> Worker:
         """Start one that runs `serve` with these."""
         ...
@@ -169,7 +169,7 @@ class Dispatch:
 
 
 def serve(
-    channel: Channel, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]
+    channel: Channel, config: RestoreConfig, options: WriteOptions, samples: Sequence[Place]
 ) -> None:
     """Be a worker: ask for jobs until there are none.
 

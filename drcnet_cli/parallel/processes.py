@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import cast
 
 import torch
 
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.parallel.cluster import ClusterOptions
 from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
@@ -59,7 +59,7 @@ class Processes:
         self._context = get_context("spawn")  # a forked process cannot use CUDA
 
     def start(
-        self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Path]
+        self, config: RestoreConfig, options: WriteOptions, samples: Sequence[Place]
     ) -> Worker:
         """Start a process that asks for jobs."""
         here, there = self._context.Pipe()
@@ -88,7 +88,7 @@ def _work(
     count: int,
     config: RestoreConfig,
     options: WriteOptions,
-    samples: Sequence[Path],
+    samples: Sequence[Place],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and closes the pipe
     if config.device == "cpu":

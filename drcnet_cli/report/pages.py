@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from drcnet_cli.errors import DrcnetError
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio.folder import Pixels, read_for_display, read_rgb8
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
@@ -38,7 +39,7 @@ class Scene:
     """
 
     title: str
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     labels: tuple[str, ...]
     caption: str = ""
     scores: Mapping[str, str] = field(default_factory=dict)

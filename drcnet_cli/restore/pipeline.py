@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
+from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
@@ -203,7 +204,7 @@ def restore_files(
 
 
 def settle_dtype(
-    restorer: "Restorer", sources: Iterable[Path], float_range: float | None = None
+    restorer: "Restorer", sources: Iterable[Place], float_range: float | None = None
 ) -> None:
     """Decide on the number type by the first picture that can be read, if that is still open."""
     for source in sources if restorer.dtype_is_open else ():
@@ -271,7 +272,7 @@ def _read_job(
     return _read(job.source, options, gate)
 
 
-def _read(source: Path | BinaryIO, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
+def _read(source: Place | BinaryIO, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
     """Read one picture; an error is a value here, to be reported in the file's turn."""
     gate.pass_through()
     try:
@@ -279,7 +280,7 @@ def _read(source: Path | BinaryIO, options: WriteOptions, gate: _Gate) -> "Pictu
     except DrcnetError as error:
         return error
     except MemoryError:
-        return _too_large(source if isinstance(source, Path) else "The standard input")
+        return _too_large(source if isinstance(source, Place) else "The standard input")
     gate.take(picture.pixels.nbytes)
     return picture
 
@@ -370,7 +371,7 @@ def _write_job(
 def _write(
     outcome: Outcome,
     picture: Picture,
-    target: Path | BinaryIO,
+    target: Place | BinaryIO,
     options: WriteOptions,
     gate: _Gate,
     before_replace: Callable[[Path], None] | None = None,

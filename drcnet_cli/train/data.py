@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from drcnet_cli.datasets.pairs import Pair, match_folders, match_masks
+from drcnet_cli.datasets.pairs import Pair, match_folders, match_masks, read_pair
 from drcnet_cli.datasets.training_sets import MIXED_SETS, TRAINING_SETS, find_dataset
 from drcnet_cli.errors import ImageError, UsageError
-from drcnet_cli.imageio.folder import name_pictures, read_rgb8
+from drcnet_cli.imageio.folder import name_pictures
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.cache import PictureCache, stored_size
 from drcnet_cli.train.config import TrainConfig
@@ -141,7 +141,8 @@ def _published_data(config: TrainConfig) -> TrainingData:
     dataset, found, notes = find_dataset(config.task, Path(config.data_root))
     if dataset.clean:
         summary = {"kind": "published pictures, degraded on the fly", "dataset": dataset.title}
-        return _published_pictures(config, found.matching.pairs, summary, notes)
+        own = replace(config, degrade=config.degrade or dataset.degradation)
+        return _published_pictures(own, found.matching.pairs, summary, notes)
     summary = {"kind": "published pairs", "dataset": dataset.title, "whole": found.whole}
     return _pair_data(config, found.matching.pairs, summary, notes)
 
@@ -279,7 +280,7 @@ def _pair_data(
 
 def _held(pair: Pair, config: TrainConfig) -> tuple[str, Sample]:
     """Return a held pair's name and its middle; raises ImageError."""
-    degraded, clean = read_rgb8(pair.degraded), read_rgb8(pair.clean)
+    degraded, clean = read_pair(pair)
     if degraded.shape != clean.shape:
         raise two_sizes(pair, degraded.shape, clean.shape)
     side = config.val_side

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.datasets.pairs import Pair
+from drcnet_cli.datasets.pairs import Pair, halves
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.train.cache import PictureCache
@@ -180,6 +180,8 @@ class PairSource:
         def read(which: int) -> tuple[Pixels, ...]:
             numbers = self._numbers[which]
             pictures = tuple(self.cache[one] for one in numbers)
+            if self._pairs[which].joined:
+                return halves(pictures[0])
             for other in pictures[1:]:
                 if other.shape != pictures[0].shape:
                     self.cache.leave_out(numbers[0])

@@ -1,5 +1,6 @@
 """What the page's parts do when they are used."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,14 @@ from drcnet_cli.errors import DrcnetError, import_extra
 from drcnet_cli.imageio.folder import Pixels, read_for_display, write_png
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.ui import NEEDED
 from drcnet_cli.ui.store import Store
 from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say
 
-gr: Any = import_extra("gradio", "ui", "The page needs the gradio package.")
+gr: Any = import_extra("gradio", "ui", NEEDED)
 if TYPE_CHECKING:
-    Request, Progress = Any, Any
+    from typing import Any as Progress
+    from typing import Any as Request
 else:  # Gradio goes by these annotations and defaults
     from gradio import Progress, Request
 
@@ -32,6 +35,7 @@ class Run:
     """What came of one press of the button; its files lie in `folder`."""
 
     folder: Path
+    stopped: threading.Event
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -66,6 +70,14 @@ class Handlers:
         """Delete what a visitor left."""
         self._store.forget(request.session_hash)
 
+    def stop(self, request: Request) -> None:
+        """Stop what computes for a visitor."""
+        self._store.stop(request.session_hash)
+
+    def offer(self, run: Run | None) -> Any:  # noqa: ANN401 - gr.DownloadButton
+        """Offer what was done until a run was stopped."""
+        return _packed(run) if run and run.restored else gr.skip()
+
     def restore_all(
         self,
         paths: list[str] | None,
@@ -77,7 +89,7 @@ class Handlers:
         progress: Progress = _PROGRESS,
     ) -> Iterator[tuple[Any, ...]]:
         """Restore what was dropped; yield what the page shows of it, as it comes."""
-        run = Run(self._store.new_folder(request.session_hash))
+        run = Run(*self._store.begin(request.session_hash))
         yield _nothing(run)
         seen = 0
         for share, total in self._work(paths, _wish(task, weights, strength, format), run):
@@ -93,7 +105,7 @@ class Handlers:
     def restore(self, picture: str, task: str, strength: float, format: str) -> str:
         """Restore one picture for a program; return the result's file."""
         visitor = uuid4().hex
-        run = Run(self._store.new_folder(visitor))
+        run = Run(*self._store.begin(visitor))
         self._store.note_uploads(visitor, [Path(picture)] if picture else [])
         try:
             for _ in self._work(
@@ -103,7 +115,8 @@ class Handlers:
         finally:
             self._store.forget_uploads(visitor)
         if not run.restored:
-            raise gr.Error(say(run.outcomes[0]), print_exception=False)
+            said = say(run.outcomes[0]) if run.outcomes else "The page has ended."
+            raise gr.Error(said, print_exception=False)
         return str(run.restored[0].job.destination)
 
     def show(self, run: Run, number: int) -> tuple[Any, Any]:
@@ -117,9 +130,7 @@ class Handlers:
         share = 0.0
         try:
             jobs = plan_uploads(list(map(Path, paths or [])), run.folder, self._limit, wish.format)
-            for event in restore_uploads(
-                jobs, wish.config(self._base), wish.format, self._store.closing
-            ):
+            for event in restore_uploads(jobs, wish.config(self._base), wish.format, run.stopped):
                 if isinstance(event, Outcome):
                     run.outcomes.append(event)
                 share = 0.0 if isinstance(event, Outcome) else min(share + event, 1.0)
@@ -154,7 +165,8 @@ def _so_far(run: Run, first: bool) -> tuple[Any, ...]:
 
 def _packed(run: Run) -> Any:  # noqa: ANN401 - gr.DownloadButton
     """Put all results into one file to download."""
-    files = [outcome.job.destination for outcome in run.restored]
+    places = [outcome.job.destination for outcome in run.restored]
+    files = [place for place in places if isinstance(place, Path)]  # all of them
     return gr.DownloadButton(value=str(pack(files, run.folder / "restored.zip")), interactive=True)
 
 

@@ -6,12 +6,13 @@ from drcnet_cli.errors import import_extra
 from drcnet_cli.imageio import writable_formats
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.tasks import TASKS
+from drcnet_cli.ui import NEEDED
 from drcnet_cli.ui.examples import example_pictures
 from drcnet_cli.ui.handlers import AS_INPUT, Handlers
 from drcnet_cli.ui.store import Store
 from drcnet_cli.weights.manifest import load_manifest
 
-gr: Any = import_extra("gradio", "ui", "The page needs the gradio package.")
+gr: Any = import_extra("gradio", "ui", NEEDED)
 
 WAITING = 20  # visitors in line
 _SWEPT_EVERY, _SWEPT_AFTER = 600, 3600  # seconds, for uploads that nobody came back to
@@ -47,7 +48,8 @@ def build_page(base: RestoreConfig, store: Store, limit: int) -> Any:  # noqa: A
             show_progress_on=shown[1],
             **_private(concurrency_id="restore", concurrency_limit=1),
         )
-        stop.click(None, cancels=[begun], **_private(queue=False))
+        stopped = stop.click(do.stop, cancels=[begun], **_private(queue=False))
+        stopped.then(do.offer, shown[0], shown[4], **_private(queue=False))
         _offer_to_programs(do, asked)
         page.unload(do.forget)
     page.queue(max_size=WAITING)
@@ -65,7 +67,11 @@ def _draw_choices(do: Handlers) -> list[Any]:
     if examples := example_pictures():
         samples = [[str(path)] for path in examples]
         offered = gr.Dataset(
-            label="Examples", components=[gr.Image(visible=False)], samples=samples, type="index"
+            label="Examples",
+            elem_id="examples",
+            components=[gr.Image(visible=False)],
+            samples=samples,
+            type="index",
         )
         offered.click(lambda number: samples[number], offered, pictures, **_private())
     manifest = load_manifest()
@@ -82,7 +88,7 @@ def _draw_choices(do: Handlers) -> list[Any]:
     )
     formats = [AS_INPUT, *writable_formats()]
     format = gr.Dropdown(formats, value=AS_INPUT, label="Format", elem_id="format")
-    with gr.Accordion("A checkpoint of your own", open=False):
+    with gr.Accordion("A checkpoint of your own", open=False, elem_id="own"):
         weights = gr.File(label=".safetensors", height=120, elem_id="weights")
     for part in (pictures, weights):
         part.upload(do.note, part, None, **_private(queue=False, show_progress="hidden"))

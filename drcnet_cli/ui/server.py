@@ -15,6 +15,7 @@ from typing import Any
 from drcnet_cli import settings
 from drcnet_cli.errors import UsageError, import_extra
 from drcnet_cli.restore.config import RestoreConfig
+from drcnet_cli.ui import NEEDED
 from drcnet_cli.ui.store import Store
 
 LOCAL = "127.0.0.1"
@@ -56,9 +57,7 @@ def serve_page(base: RestoreConfig, options: PageOptions, ready: Callable[[str],
     ):
         settings.prepare_gradio(Path(root))  # before it is imported, which is when it looks
         store = Store(Path(root))
-        import_extra("gradio", "ui", "The page needs the gradio package.")
-        import uvicorn
-
+        uvicorn: Any = import_extra("uvicorn", "ui", NEEDED)
         app = _make_app(base, store, options)
         store.keep()
         # Open pages would keep it from ending, and fill the terminal when it does.
@@ -72,21 +71,21 @@ def serve_page(base: RestoreConfig, options: PageOptions, ready: Callable[[str],
         try:
             server.run(sockets=[listener])
         finally:
-            store.closing.set()
+            store.close()
 
 
 def _make_app(base: RestoreConfig, store: Store, options: PageOptions) -> Any:  # noqa: ANN401
     """Make the application that is served."""
-    import gradio
-    from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
+    gradio, fastapi, trustedhost = (
+        import_extra(name, "ui", NEEDED)
+        for name in ("gradio", "fastapi", "fastapi.middleware.trustedhost")
+    )
     from drcnet_cli.ui.page import build_page
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if options.host == LOCAL:
         # Else a site could call itself by a name that leads here, and use the page from within.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[LOCAL, "localhost"])
+        app.add_middleware(trustedhost.TrustedHostMiddleware, allowed_hosts=[LOCAL, "localhost"])
     app.add_middleware(_Guard)
     return gradio.mount_gradio_app(
         app,

@@ -16,6 +16,7 @@ from pathlib import Path
 class _Visitor:
     folders: list[Path] = field(default_factory=list)
     uploads: set[Path] = field(default_factory=set)
+    stopped: threading.Event = field(default_factory=threading.Event)
     seen: float = 0.0
 
 
@@ -23,25 +24,40 @@ class Store:
     """Keeps each visitor's files until the visitor leaves, or does nothing for `idle` seconds.
 
     For any number of threads. The same upload of two visitors is one file, which goes with the last
-    of them. `closing` is set when the page ends: whatever computes should end, too.
+    of them.
     """
 
     def __init__(self, root: Path, idle: float = 3600) -> None:
         self.root = root
-        self.closing = threading.Event()
         self._idle = idle
         self._kept: set[Path] = set()
         self._visitors: dict[str, _Visitor] = {}
         self._lock = threading.RLock()
 
-    def new_folder(self, visitor: str) -> Path:
-        """Make an empty folder for a visitor's results; those of before are deleted."""
+    def begin(self, visitor: str) -> tuple[Path, threading.Event]:
+        """Make an empty folder for a visitor's results; whatever was there before goes.
+
+        The event is set when nobody waits for these results any more.
+        """
         self._sweep()
         with self._lock:
             known = self._known(visitor)
+            known.stopped.set()
             _remove(known.folders)
             known.folders = [Path(tempfile.mkdtemp(prefix="restored-", dir=self.root))]
-            return known.folders[0]
+            known.stopped = threading.Event()
+            return known.folders[0], known.stopped
+
+    def stop(self, visitor: str) -> None:
+        """Let what computes for a visitor know that nobody waits."""
+        with self._lock:
+            self._visitors.get(visitor, _Visitor()).stopped.set()
+
+    def close(self) -> None:
+        """Stop whatever computes."""
+        with self._lock:
+            for visitor in self._visitors:
+                self.stop(visitor)
 
     def keep(self) -> None:
         """Never delete what is there now: the page's own pictures."""
@@ -62,8 +78,9 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def forget(self, visitor: str) -> None:
-        """Delete all of a visitor's files."""
+        """Delete all of a visitor's files, and stop what computes for them."""
         with self._lock:
+            self.stop(visitor)
             self.forget_uploads(visitor)
             _remove(self._visitors.pop(visitor, _Visitor()).folders)
 

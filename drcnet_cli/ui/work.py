@@ -70,31 +70,34 @@ def plan_uploads(
 
 
 def restore_uploads(
-    jobs: Sequence[Job], config: RestoreConfig, format: str | None, closing: threading.Event
+    jobs: Sequence[Job], config: RestoreConfig, format: str | None, stopped: threading.Event
 ) -> Iterator[Outcome | float]:
     """Restore jobs in a thread: yield the share of a picture just computed, and each outcome.
 
-    Who closes this iterator, or sets `closing`, stops the computing at the next tile. Raises what
+    Who sets `stopped`, or closes this iterator, stops the computing at the next tile. Raises what
     `restore_jobs` does.
     """
     events: queue.SimpleQueue[Outcome | float | None] = queue.SimpleQueue()
-    left = threading.Event()
 
     def progress(_megapixels: float, share: float) -> None:
-        if left.is_set() or closing.is_set():
+        if stopped.is_set():
             raise _Stopped
         events.put(share)
 
     observer = RunObserver(progress, events.put)
-    with ThreadPoolExecutor(1) as pool, suppress(_Stopped):
-        try:
-            run = pool.submit(restore_jobs, jobs, config, WriteOptions(format), observer)
-            run.add_done_callback(lambda _: events.put(None))
-            while (event := events.get()) is not None:
-                yield event
+    pool = ThreadPoolExecutor(1)
+    try:
+        run = pool.submit(restore_jobs, jobs, config, WriteOptions(format), observer)
+        run.add_done_callback(lambda _: events.put(None))
+        while (event := events.get()) is not None:
+            yield event
+        with suppress(_Stopped):
             run.result()
-        finally:
-            left.set()
+    except GeneratorExit:
+        stopped.set()
+        raise
+    finally:
+        pool.shutdown(wait=False)  # who closes this does not wait for a tile
 
 
 def say(outcome: Outcome) -> str:
@@ -105,7 +108,7 @@ def say(outcome: Outcome) -> str:
             said = said.replace(str(path), path.name)  # where it lies for now says nothing
         return said
     notes = "".join(f"; {note}" for note in outcome.notes)
-    return f"{outcome.megapixels:.2f} megapixels in {outcome.seconds:.1f} s{notes}"
+    return f"{outcome.megapixels:.3g} megapixels in {outcome.seconds:.1f} s{notes}"
 
 
 def pack(paths: Iterable[Path], target: Path) -> Path:

@@ -11,8 +11,9 @@ from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS, available, se
 from drcnet_cli.datasets.suite import find_suite
 from drcnet_cli.degrade.folder import make_pairs
 from drcnet_cli.errors import ImageError, UsageError
-from drcnet_cli.tasks import TASKS
+from drcnet_cli.tasks import TASKS, Protocol
 
+KODAK24_HYBRID = [*GROUPS["kodak24-hybrid"], *GROUPS["kodak24-jpeg"]]
 BLOCKS = np.random.default_rng(0).integers(0, 256, (2, 2, 3, 8, 8, 3), dtype=np.uint8)
 
 
@@ -50,6 +51,13 @@ def test_published_numbers():
         "istd-plus": 540,
         "srd": 408,
         "spanet": 1000,
+        "rlrestore-mild": 3584,
+        "rlrestore-moderate": 3584,
+        "rlrestore-severe": 3584,
+        "rlrestore-samples": None,
+        "did-hy": 1200,
+        "did-mdn": 1200,
+        **dict.fromkeys(KODAK24_HYBRID, 24),
         **{f"{name}-{sigma}": count for name, count in noise.items() for sigma in (15, 25, 50)},
     }
 
@@ -58,10 +66,11 @@ def test_the_table_is_consistent():
     for name, benchmark in TEST_SETS.items():
         assert name == benchmark.name == name.lower()
         assert benchmark.task in TASKS
-        assert "DIR/" in benchmark.where
+        assert "DIR/" in benchmark.where or "into DIR." in benchmark.where
         assert benchmark.where.endswith(".")
         level = "varying" if isinstance(benchmark.sigma, tuple) else benchmark.sigma
-        assert name.endswith(f"-{level}") == (benchmark.sigma is not None)
+        assert benchmark.sigma is None or name.endswith(f"-{level}")
+        assert benchmark.degradation == "" or benchmark.degradation in TASKS[benchmark.task].kinds
     assert not set(GROUPS) & set(TEST_SETS)
 
 
@@ -70,6 +79,10 @@ def test_protocols():
     assert {TEST_SETS[name].protocol.aligned for name in GROUPS["realblur"]} == {True}
     assert not TEST_SETS["sidd"].protocol.rounded
     assert TEST_SETS["gopro"].protocol.ssim_variant == "3d"
+    for name in (*GROUPS["rlrestore"], "did-hy", "kodak24-hybrid-mild"):
+        assert TEST_SETS[name].protocol == Protocol(ssim_variant="uniform", rounded=False)
+    assert TEST_SETS["did-mdn"].protocol == Protocol(ssim_variant="wide", rounded=False)
+    assert TEST_SETS["kodak24-jpeg-10"].protocol == Protocol()
 
 
 @pytest.mark.parametrize("name", ["gopro", "GoPro", "realblur_J", "Rain100L", "CBSD68-25"])
@@ -205,26 +218,29 @@ def test_available_goes_by_names(tmp_path):
         write_picture(tmp_path / name, 0, 8, 8)
     names = [benchmark.name for benchmark in available(tmp_path)]
     rain = ["rain100l", "rain100l-rgb"]
-    assert names == [*rain, "kodak24-15", "kodak24-25", "kodak24-50", "kodak24-blur"]
+    kodak = [f"kodak24-{kind}" for kind in (15, 25, 50, "blur")]
+    assert names == [*rain, *kodak, *KODAK24_HYBRID]
     assert [b.name for b in available(tmp_path / "Rain100L")] == rain
 
 
-def test_blurred_pictures_are_those_of_the_degrade_command(tmp_path):
+@pytest.mark.parametrize("kind", ["blur", "hybrid-severe", "jpeg-10"])
+def test_degraded_pictures_are_those_of_the_degrade_command(tmp_path, kind):
     rng = np.random.default_rng(0)
     folder = tmp_path / "Kodak24"
     folder.mkdir()
     for name in ("kodim02", "kodim01"):
         pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
-    make_pairs(folder, tmp_path / "pairs", "blur", seed=5)
-    suite = find_suite(TEST_SETS["kodak24-blur"], tmp_path, seed=5)
+    make_pairs(folder, tmp_path / "pairs", kind, seed=5)
+    suite = find_suite(TEST_SETS[f"kodak24-{kind}"], tmp_path, seed=5)
     assert [case.name for case in suite.cases] == ["kodim01.png", "kodim02.png"]
     for case in suite.cases:
         for side, pixels in zip(("lq", "gt"), case.load(), strict=True):
             written = np.asarray(Image.open(tmp_path / "pairs" / side / case.name))
             assert np.array_equal(pixels, written)
-    other = find_suite(TEST_SETS["kodak24-blur"], tmp_path, seed=6)
-    assert not np.array_equal(other.cases[0].load()[0], suite.cases[0].load()[0])
+    other = find_suite(TEST_SETS[f"kodak24-{kind}"], tmp_path, seed=6)
+    same = np.array_equal(other.cases[0].load()[0], suite.cases[0].load()[0])
+    assert same == (kind == "jpeg-10")  # nothing of it is drawn
 
 
 @pytest.mark.parametrize(

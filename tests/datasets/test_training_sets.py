@@ -35,6 +35,8 @@ def test_published_numbers():
         "istd-train": 1330,
         "istd-plus-train": 1330,
         "srd-train": 2680,
+        "did-mdn-train": 12000,
+        "rlrestore-train": 750,
     }
 
 

@@ -65,7 +65,10 @@ def test_every_kind_keeps_shape_and_range_and_repeats_itself(kind, height, width
     assert image.tobytes() == before.tobytes()
 
 
-@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - {"nothing"}))
+# Of a JPEG of one quality nothing is drawn.
+@pytest.mark.parametrize(
+    "kind", sorted(k for k in set(DEGRADATIONS) - {"nothing"} if "jpeg" not in k)
+)
 def test_another_seed_gives_another_result(kind):
     image = draw_scene(np.random.default_rng(0), 64, 64)
     one, two = (degrade(image, kind, np.random.default_rng(seed)).degraded for seed in (1, 2))

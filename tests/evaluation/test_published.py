@@ -25,8 +25,6 @@ SCORES = [score for key in published_benchmarks() for score in published_for(key
 # Beside the measured sets: means over several, other protocols for a set that is measured, sets
 # whose pictures nobody gives away, and sets that are measured by what is restored in them.
 EXTRA = {"rain-average", "airnet-average", "rain100h-own", "realblur-j-own"}
-EXTRA |= {"did-mdn", "did-hy"}
-EXTRA |= {"rlrestore-mild", "rlrestore-moderate", "rlrestore-severe"}
 
 
 def score(benchmark, method) -> PublishedScore:

@@ -23,6 +23,8 @@ from drcnet_cli.tasks import Protocol
 class Brighten:
     """Stands for a restorer: adds a constant, and remembers what it was given."""
 
+    dtype_is_open = True
+
     def __init__(self, fails=()):
         self.given = []
         self.settled = 0

@@ -86,7 +86,6 @@ def test_what_is_there_under_that_name_wins(tmp_path):
         ("~/*.gif", "~ is "),
         ("~nobody-of-this-name/a.jpg", "nobody's folder"),
         ("file:///no%20where/a.jpg", "was read as /no where/a.jpg"),
-        ("https://example.org/a.jpg", "Download it first"),
         ("file://server/share/a.jpg", "Download it first"),
     ],
 )

@@ -25,7 +25,7 @@ def numbers(packed):
 
 
 def test_files_of_like_size_share_a_bundle(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundles, "MOST_BYTES", 100)
+    monkeypatch.setitem(bundles.MOST_BYTES, "cpu", 100)
     monkeypatch.setattr(bundles, "MOST_PICTURES", 3)
     given = jobs(tmp_path, [10, 300, 60, 11, 61, 12, 9])
     assert [numbers(bundle) for bundle in bundles.make_bundles(given)] == [

@@ -57,6 +57,22 @@ def test_scores_are_those_of_the_restored_files(drcnet, root, tmp_path, tiny_wei
     assert means["psnr"] == pytest.approx(np.mean([image["psnr"] for image in record["images"]]))
 
 
+def test_a_level_of_rlrestore_is_measured_beside_what_is_published(drcnet, root, tmp_path):
+    for side, number in (("in", 0), ("gt", 1)):
+        folder = tmp_path / "RL-Restore" / f"mild_{side}"
+        folder.mkdir(parents=True)
+        (root / "PolyU" / ("input", "target")[number] / "0.png").rename(folder / f"1_{side}.png")
+    asked = ("eval", "-d", "rlrestore-mild", "--data-root", tmp_path / "RL-Restore", "-q")
+    (record,) = records(drcnet(*asked, "--json"))
+    assert record["setting"]["checkpoint"] == "fdrnet-s-hybrid"
+    assert record["protocol"]["ssim_variant"] == "uniform"
+    (tmp_path / "RL-Restore/mild_gt/1_gt.png").unlink()
+    (tmp_path / "RL-Restore/mild_gt").rmdir()
+    missing = drcnet(*asked)
+    assert missing.returncode == 2
+    assert "RL-Restore, mild is not in" in missing.stderr and "mild_gt" in missing.stderr
+
+
 def test_everything_found_is_measured_and_written(drcnet, root, tmp_path, tiny_weights):
     (tmp_path / "README.md").write_text(f"# Mine\n{BEGIN}\n{END}\n", encoding="utf-8")
     files = {name: tmp_path / "made" / f"scores.{name}" for name in ("csv", "md", "html")}

@@ -57,6 +57,7 @@ def test_without_the_extra_one_sentence_says_what_to_type(drcnet, tmp_path, with
     [
         (("--ray", "local", "--in-place", "in"), "--in-place cannot go with --ray"),
         (("--ray", "local", "-", "out.png"), "not a stream"),
+        (("--ray", "local", "--jobs", "2", "in", "out"), "Leave out --jobs"),
         (("--shared-storage", "in", "out"), "is for --ray"),
         (("--ray", "cluster:10001", "in", "out"), "auto, local or ray://HOST"),
     ],
@@ -151,3 +152,22 @@ def test_a_lost_node_alone_is_not_noticed_in_the_results(drcnet, tmp_path):
     last = stamps(out)
     assert len(last) == 36
     assert {name for name, stamp in there.items() if last[name] != stamp} == set()
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_one_process(drcnet, tmp_path, tiny_weights):
+    pytest.importorskip("ray")
+    for index in range(7):
+        save_photograph(tmp_path / "lq" / f"{index}.png", seed=index)
+        save_photograph(tmp_path / "gt" / f"{index}.png", seed=index + 100)
+    (tmp_path / "lq" / "5.png").write_bytes(b"no picture")
+    call = ("eval", "-t", "denoise", "--lq", "lq", "--gt", "gt", "-w", tiny_weights, "--json")
+    one, several = drcnet(*call, "--device", "cpu"), drcnet(*call, "--ray", "local")
+    assert one.returncode == several.returncode == 1, several.stderr
+    records = [json.loads(result.stdout) for result in (one, several)]
+    for record in records:
+        record["means"].pop("seconds")
+        for image in record["images"]:
+            image.pop("seconds")
+    assert len(records[0]["images"]) == 6
+    assert records[0] == records[1]

@@ -22,17 +22,27 @@ def test_a_visitor_who_leaves_takes_everything_along(store):
     mine, other = upload(store, "mine.png"), upload(store, "other.png")
     store.note_uploads("me", [mine])
     store.note_uploads("you", [other])
-    folder, others = store.new_folder("me"), store.new_folder("you")
+    (folder, stopped), (others, _) = store.begin("me"), store.begin("you")
     (folder / "result.png").write_bytes(b"a result")
     store.forget("me")
     store.forget("nobody")
+    assert stopped.is_set()
     assert sorted(store.root.iterdir()) == sorted([other, others])
 
 
 def test_the_next_results_take_the_place_of_the_last(store):
-    first = store.new_folder("me")
-    second = store.new_folder("me")
+    first, stopped = store.begin("me")
+    second, goes_on = store.begin("me")
     assert not first.exists() and second.is_dir()
+    assert stopped.is_set() and not goes_on.is_set()
+
+
+def test_when_the_page_ends_everything_stops(store):
+    events = [store.begin(visitor)[1] for visitor in ("me", "you")]
+    store.stop("me")
+    assert [event.is_set() for event in events] == [True, False]
+    store.close()
+    assert events[1].is_set()
 
 
 def test_what_two_visitors_uploaded_goes_with_the_last(store):
@@ -55,7 +65,7 @@ def test_the_pages_own_pictures_stay(store):
 
 def test_who_does_nothing_for_long_is_forgotten(tmp_path):
     store = Store(tmp_path, idle=0.05)
-    folder = store.new_folder("me")
+    folder, _ = store.begin("me")
     time.sleep(0.1)
-    store.new_folder("you")
+    store.begin("you")
     assert not folder.exists()

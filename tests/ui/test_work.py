@@ -63,17 +63,18 @@ def test_a_missing_checkpoint_is_raised_where_results_are_awaited(tmp_path):
         list(restore_uploads(jobs, config, None, threading.Event()))
 
 
-@pytest.mark.parametrize("how", ["left", "closing"])
+@pytest.mark.parametrize("how", ["left", "stopped"])
 def test_nobody_computes_for_who_is_gone(tmp_path, tiny_weights, how):
     save_photograph(tmp_path / "a.png", height=300, width=300)
     jobs = plan_uploads([tmp_path / "a.png"] * 3, tmp_path / "out", 3, None)
-    closing = threading.Event()
-    events = restore_uploads(jobs, Wish(weights=tiny_weights).config(CPU), None, closing)
+    stopped = threading.Event()
+    events = restore_uploads(jobs, Wish(weights=tiny_weights).config(CPU), None, stopped)
     assert isinstance(next(events), float)
     if how == "left":
         events.close()
+        assert stopped.is_set()
     else:
-        closing.set()
+        stopped.set()
         assert len([event for event in events if isinstance(event, Outcome)]) < 3
     assert not jobs[2].destination.exists()
 
@@ -92,6 +93,6 @@ def test_a_zip_holds_all_files_as_they_are_and_names_only_once(tmp_path):
 
 def test_losses_and_hints_are_told(tmp_path):
     job = Job(tmp_path / "in" / "a.png", tmp_path / "out" / "a.jpg")
-    assert say(Outcome(job, 1.5, 2, ("alpha lost",))) == "1.50 megapixels in 2.0 s; alpha lost"
+    assert say(Outcome(job, 1.5, 2, ("alpha lost",))) == "1.5 megapixels in 2.0 s; alpha lost"
     error = DrcnetError(f"{job.destination} cannot be written.", "Make room")
     assert say(Outcome(job, error=error)) == "a.jpg cannot be written. Make room"

@@ -1,0 +1,59 @@
+"""How many processes restore on a CPU: as told, or as many as pay."""
+
+import os
+from dataclasses import replace
+
+from drcnet_cli.device import choose_device, free_memory
+from drcnet_cli.engines import TORCH
+from drcnet_cli.errors import UsageError
+from drcnet_cli.restore.config import RestoreConfig
+
+AUTO = "auto"
+
+# Of a process that restores a 12 MP picture with a bundled checkpoint (benchmarks/README.md,
+# "Processes on a CPU"), rounded up.
+MEMORY_OF_PROCESS = 2**30  # bytes
+# Fewer pictures do not make up for the seconds that each process takes to start.
+PICTURES_OF_PROCESS = 8
+
+
+def with_processes(config: RestoreConfig, jobs: str, pictures: int) -> RestoreConfig:
+    """Return a configuration whose device is named once for each of `jobs` processes.
+
+    `auto`: one for each core where that pays, and one in all on anything but torch on a CPU. Raises
+    UsageError for what is no number, and for several processes where one device has to do.
+    """
+    if jobs == AUTO:
+        return _times(config, _count(config, pictures))
+    if not jobs.isdecimal() or not int(jobs):
+        raise UsageError(f"--jobs cannot be {jobs!r}.", "Use --jobs auto or a number")
+    if int(jobs) > 1 and not _on_cpu(config):
+        raise UsageError(
+            f"--jobs is for one CPU and torch, not for {config.device} and {config.backend}.",
+            "Add --device cpu, or leave out --jobs",
+        )
+    return _times(config, int(jobs))
+
+
+def _times(config: RestoreConfig, count: int) -> RestoreConfig:
+    return config if count == 1 else replace(config, device=",".join(["cpu"] * count))
+
+
+def _on_cpu(config: RestoreConfig) -> bool:
+    alone = "," not in config.device and config.device != "cuda:all"
+    return alone and config.backend == TORCH and choose_device(config.device).type == "cpu"
+
+
+def _count(config: RestoreConfig, pictures: int) -> int:
+    """Return how many processes pay."""
+    if not _on_cpu(config):
+        return 1
+    fits = int(0.7 * free_memory(choose_device("cpu"))) // MEMORY_OF_PROCESS
+    return max(1, min(usable_cores(), fits, pictures // PICTURES_OF_PROCESS))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
