@@ -34,13 +34,15 @@ class Row:
 class Table:
     """A table: `columns` are kinds of degradation, `settings` those of all its rows.
 
-    `axis`: what the paper's figure has along x, if that is what it is. `note` makes a line below.
+    `ssim`: it is measured, too. `axis`: what the paper's figure has along x, if that is what it is.
+    `note` makes a line below.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Row]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ssim: bool = False
     axis: str = ""
     note: Callable[[], str] | None = None
 

@@ -14,7 +14,7 @@ diverges, or lacks VGG19, says so.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -27,17 +27,22 @@ from curves import Point, draw_curves
 from drcnet_tables import DRCNET_TABLES
 from experiment_tables import TABLES as OTHER_TABLES
 from experiment_tables import Row, Table
+from numpy.typing import NDArray
 
 from drcnet_cli.device import choose_device
 from drcnet_cli.errors import CheckpointFormatError, DrcnetError, WeightsError
+from drcnet_cli.metrics import psnr, ssim
 from drcnet_cli.networks.checkpoint import load_checkpoint
+from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import open_data
 from drcnet_cli.train.loop import train
-from drcnet_cli.train.objective import input_psnr, mean_psnr
+from drcnet_cli.train.samples import Sample
 
+Picture = NDArray[Any]  # H x W x 3
 TABLES = {**DRCNET_TABLES, **OTHER_TABLES}
 RESULT = "result.json"
+DIGITS = {"psnr": 2, "ssim": 3}  # what is measured, and how many digits tables have of it
 
 
 def run_row(table: Table, row: Row, seed: int, settings: Mapping[str, Any], folder: Path) -> None:
@@ -58,40 +63,54 @@ def run_row(table: Table, row: Row, seed: int, settings: Mapping[str, Any], fold
         if trained.interrupted or trained.final is None:
             return
         network, info = load_checkpoint(trained.final)
+        device = choose_device(config.device)
+        restorer = Restorer(network, info, device=device, dtype=torch.float32)
+        found = {kind: scores(held(config, kind), restorer.restore) for kind in row.measured(table)}
         result = {
             "seconds_a_step": trained.elapsed / max(1, trained.step),
             "steps": trained.step,
             "parameters": sum(weight.numel() for weight in network.parameters()),
-            "psnr": {
-                kind: mean_psnr(
-                    network, info, held(config, kind), choose_device(config.device), torch.float32
-                )
-                for kind in row.measured(table)
-            },
+            **{name: {kind: of[name] for kind, of in found.items()} for name in DIGITS},
         }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_text(json.dumps(result, indent=1))
 
 
-def held(config: TrainConfig, kind: str) -> Mapping[str, Any]:
+def held(config: TrainConfig, kind: str) -> Mapping[str, Sample]:
     """Return the held photographs, degraded in a kind."""
     return open_data(replace(config, degrade=kind)).held
 
 
-def write_table(table: Table, seeds: int, folder: Path, inputs: Mapping[str, float]) -> str:
-    """Return the Markdown table of the results below `folder`."""
-    columns = list(table.columns)
+def scores(pairs: Mapping[str, Sample], restore: Callable[[Picture], Picture]) -> dict[str, float]:
+    """Return the mean PSNR in dB and SSIM of restored pairs: RGB, rounded to 8 bits."""
+    images = [
+        (restore(bad.transpose(1, 2, 0)), good.transpose(1, 2, 0)) for bad, good in pairs.values()
+    ]
+    return {
+        "psnr": fmean(psnr(image, good) for image, good in images),
+        "ssim": fmean(ssim(image, good) for image, good in images),
+    }
+
+
+def write_table(
+    table: Table, seeds: int, folder: Path, inputs: Mapping[str, Mapping[str, float]]
+) -> str:
+    """Return the Markdown table of the results below `folder`; `inputs`: `scores` by kind."""
+    columns = [(kind, "psnr") for kind in table.columns]
+    columns += [(kind, "ssim") for kind in table.columns if table.ssim]
+    heads = [kind if name == "psnr" else f"{kind}, SSIM" for kind, name in columns]
+    cells = [_cell([inputs[kind][name]], name) for kind, name in columns]
     lines = [
         f"**{table.title}**",
         "",
-        "| row | " + " | ".join(columns) + " | parameters | s a step | paper |",
+        "| row | " + " | ".join(heads) + " | parameters | s a step | paper |",
         "|---" * (len(columns) + 4) + "|",
-        "| input | " + " | ".join(f"{inputs[kind]:.2f}" for kind in columns) + " | | | |",
+        "| input | " + " | ".join(cells) + " | | | |",
     ]
     for row in table.rows:
         results = read_results(row, seeds, folder)
         good = [result for result in results if "psnr" in result]
-        cells = [_cell([r["psnr"][k] for r in good if k in r["psnr"]]) for k in columns]
+        cells = [_cell([r[n][kind] for r in good if kind in r[n]], n) for kind, n in columns]
         if good:
             parameters = f"{good[0]['parameters'] / 1e6:.3f} M"
             seconds = f"{fmean(result['seconds_a_step'] for result in good):.3f}"
@@ -125,10 +144,11 @@ def draw_figure(table: Table, seeds: int, folder: Path) -> str:
     return draw_curves(table.title, table.axis, "dB", curves)
 
 
-def _cell(values: list[float]) -> str:
+def _cell(values: list[float], name: str) -> str:
     if not values:
         return "-"
-    return f"{fmean(values):.2f}" + (f" ± {pstdev(values):.2f}" if len(values) > 1 else "")
+    spread = f" ± {pstdev(values):.{DIGITS[name]}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{DIGITS[name]}f}" + spread
 
 
 def main() -> None:
@@ -174,7 +194,7 @@ def main() -> None:
         for run in runs:
             run.result()
     first = TrainConfig.from_mapping({**table.settings, **settings, "out": str(folder)})
-    inputs = {kind: input_psnr(held(first, kind)) for kind in table.columns}
+    inputs = {kind: scores(held(first, kind), lambda image: image) for kind in table.columns}
     text = write_table(table, asked.seeds, folder, inputs)
     (asked.out / f"{asked.table}.md").write_text(text)
     if table.axis:

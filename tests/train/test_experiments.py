@@ -9,12 +9,14 @@ import pytest
 import torch
 from training_helpers import environment, photographs
 
+from drcnet_cli.errors import DrcnetError
 from drcnet_cli.train.vgg import VGGFeatures
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as Python does for a script there
+import experiments  # noqa: E402
 from curves import Point, draw_curves  # noqa: E402
-from experiments import TABLES  # noqa: E402
+from experiments import TABLES, read_results, run_row, write_table  # noqa: E402
 
 FEWEST = {"patches": '"32x3"', "width": "4", "holdout": "0.3", "val_count": "1"}
 
@@ -74,6 +76,26 @@ def test_rows_without_vgg_say_so_and_are_made_up_for(tmp_path):
     with_it = run_table("drcnet-figure-9", tmp_path, "--vgg", str(vgg_file(tmp_path)))
     assert "VGG19" not in with_it.stdout
     assert figure.read_text().count("<circle") == 2 + len(contrastive)
+
+
+def test_a_row_that_diverges_says_so_once_for_all(monkeypatch, tmp_path):
+    told = []
+
+    def diverge(config):
+        told.append(config)
+        raise DrcnetError("The training has diverged at step 7.")
+
+    monkeypatch.setattr(experiments, "train", diverge)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # which other tests would feel
+    table = TABLES["drcnet-5"]
+    row = table.rows[0]
+    for _ in range(2):
+        run_row(table, row, 0, {"steps": 9}, tmp_path / row.folder / "0")
+    assert len(told) == 1 and 'block="res"' in told[0].set
+    text = write_table(table, 1, tmp_path, {"camera": {"psnr": 20.0, "ssim": 0.5}})
+    assert "| base (The training has diverged at step 7.) | - | - |" in text
+    assert "| input | 20.00 | 0.500 |" in text
+    assert not read_results(table.rows[1], 1, tmp_path)
 
 
 def test_curves_lie_where_their_values_are():
