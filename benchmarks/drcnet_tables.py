@@ -47,7 +47,7 @@ _ENERGY_ALONE = ["spatial_filter=false", "identity_branch=false"]
 _RELEASED = {"threshold": 0.8, "delta": 1e-4}
 
 _TABLE_5 = (
-    Row("base", {"set": ['block="res"']}, "33.25 / 0.812"),
+    Row("base", {"set": ["block=res"]}, "33.25 / 0.812"),
     Row("base + spatial filter", {"set": _SPATIAL_ALONE}, "37.76 / 0.933"),
     Row("base + energy attention", {"set": _ENERGY_ALONE}, "37.12 / 0.945"),
     Row("base + spatial filter + identity", {"set": ["energy_attention=false"]}, "38.79 / 0.925"),
@@ -95,7 +95,7 @@ def _table(name: str, task: str, rows: Sequence[Row]) -> Table:
 
 def _filters(task: str) -> Table:
     rows = [
-        Row(name, {"set": [f'block="{block}"']}, printed)
+        Row(name, {"set": [f"block={block}"]}, printed)
         for (name, (block, _)), printed in zip(_FILTERS.items(), _TABLE_4[task], strict=True)
     ]
     table = _table("table 4: other dynamic filters for its module", task, rows)

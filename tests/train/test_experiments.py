@@ -91,7 +91,7 @@ def test_a_row_that_diverges_says_so_once_for_all(monkeypatch, tmp_path):
     row = table.rows[0]
     for _ in range(2):
         run_row(table, row, 0, {"steps": 9}, tmp_path / row.folder / "0")
-    assert len(told) == 1 and 'block="res"' in told[0].set
+    assert len(told) == 1 and "block=res" in told[0].set
     text = write_table(table, 1, tmp_path, {"camera": {"psnr": 20.0, "ssim": 0.5}})
     assert "| base (The training has diverged at step 7.) | - | - |" in text
     assert "| input | 20.00 | 0.500 |" in text

@@ -17,6 +17,8 @@ from drcnet_cli.networks.drcnet.ddf import DecoupledDynamicFilter
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.networks.drcnet.sact import SACT
 from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.train.config import TrainConfig
+from drcnet_cli.train.setup import _network_config
 from drcnet_cli.weights.manifest import _config
 
 OTHERS = [block for block in BLOCKS if block != DFR]
@@ -132,6 +134,7 @@ def test_another_block_trains_is_saved_and_restores(block, tmp_path):
     restorer = Restorer(loaded, info, device=torch.device("cpu"), dtype=torch.float32)
     with torch.inference_mode():  # the quick form for CPUs is the network itself
         torch.testing.assert_close(restorer.compute(x, torch.float32), net(x), atol=1e-5, rtol=0)
+        torch.testing.assert_close(restorer.compute(x, torch.bfloat16), net(x), atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("block", OTHERS)
@@ -155,6 +158,16 @@ def test_dfr_needs_no_mention_and_any_other_does():
     values = DRCNetConfig(block="ddf").to_dict()
     assert values["block"] == "ddf" and DRCNetConfig.from_dict(values).block == "ddf"
     assert _config("drcnet", values, "here") == values  # of a manifest
+
+
+def test_training_takes_a_block_by_its_name():
+    drcnet = NETWORKS["drcnet"]
+    shape = _network_config(TrainConfig(set=("block=sact",)), drcnet)
+    assert isinstance(shape, DRCNetConfig) and shape.block == "sact"
+    with pytest.raises(UsageError, match="block 'resblock' is not one of dfr, res, sact"):
+        _network_config(TrainConfig(set=("block=resblock",)), drcnet)
+    with pytest.raises(UsageError, match="--set cannot be"):
+        _network_config(TrainConfig(set=("block=",)), drcnet)
 
 
 def test_sizes_beside_the_papers():
