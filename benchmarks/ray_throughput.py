@@ -1,11 +1,12 @@
-"""A Ray cluster of local nodes against as many plain processes, in turn, in one run.
+"""A Ray cluster of local nodes against as many plain processes, in one run.
 
-    python benchmarks/ray_throughput.py FOLDER [--nodes 3] [--rounds 2] [--task denoise]
+    python benchmarks/ray_throughput.py FOLDER [--nodes 3] [--rounds 2] [--together]
 
 Starts a cluster of so many nodes of one core each on this machine, and restores FOLDER on it and
-in as many processes of one thread each, into a temporary folder. Prints megapixels per second, from
-the first output to the last (the start of either is told apart), and the ratio of both. Also how
-many bundles of nothing Ray Data hands out per second, which bounds the number of workers.
+in as many processes of one thread each, into temporary folders: in turn, or `--together`, so that
+whatever else the machine does burdens both alike. Prints megapixels per second, from the first
+output to the last (together: while both wrote), and the ratio. Also how many bundles of nothing Ray
+Data hands out per second, which bounds the number of workers.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +41,28 @@ class Idle:
         return batch
 
 
-def restore(jobs: Sequence[Job], config: RestoreConfig, cluster: ClusterOptions | None) -> float:
-    """Restore, print what it took, and return megapixels per second after the first output."""
+# When each output was written, and its megapixels.
+Written = list[tuple[float, float]]
+
+
+def restore(jobs: Sequence[Job], task: str, nodes: int, on_ray: bool) -> Written:
+    """Restore on the cluster, or in so many processes; return what was written, and print when."""
     started = time.time()
+    device = "cpu" if on_ray else ",".join(["cpu"] * nodes)
+    config = RestoreConfig(task, device=device, dtype="float32")
+    cluster = ClusterOptions("auto", shared_storage=True) if on_ray else None
     outcomes = processes.restore_jobs(jobs, config, WriteOptions(), RunObserver(), cluster)
     assert not any(outcome.error for outcome in outcomes)
-    written = sorted(job.destination.stat().st_mtime for job in jobs)
-    sizes = {outcome.job: outcome.megapixels for outcome in outcomes}
-    first = min(jobs, key=lambda job: job.destination.stat().st_mtime)
-    rate = (sum(sizes.values()) - sizes[first]) / (written[-1] - written[0])
-    name = "Ray" if cluster else "processes"
-    print(f"{name}: first output after {written[0] - started:.1f} s, {rate:.4f} MP/s", flush=True)
-    return rate
+    written = sorted((each.job.destination.stat().st_mtime, each.megapixels) for each in outcomes)
+    name, first = "Ray" if on_ray else "processes", written[0][0] - started
+    rate = speed(written, written[0][0], written[-1][0])
+    print(f"{name}: first output after {first:.1f} s, {rate:.4f} MP/s", flush=True)
+    return written
+
+
+def speed(written: Written, begin: float, end: float) -> float:
+    """Return the megapixels per second that were written after a time and until another."""
+    return sum(size for moment, size in written if begin < moment <= end) / (end - begin)
 
 
 def hand_out(count: int, workers: int, address: str) -> float:
@@ -77,6 +89,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--task", default="denoise")
+    parser.add_argument("--together", action="store_true")
     args = parser.parse_args()
     from ray.cluster_utils import Cluster as Nodes
 
@@ -85,22 +98,42 @@ def main() -> None:
     for _ in range(args.nodes):
         nodes.add_node(num_cpus=1, object_store_memory=2**27)
     os.environ["RAY_ADDRESS"] = nodes.address  # what `auto` joins
-    rates: dict[bool, list[float]] = {False: [], True: []}
     try:
-        print(f"{hand_out(1000, args.nodes, nodes.address):.0f} bundles handed out per second")
-        for turn in range(2 * args.rounds):
-            on_ray = turn % 4 in (1, 2)  # in turn, so that a busier hour burdens both
-            device = "cpu" if on_ray else ",".join(["cpu"] * args.nodes)
-            config = RestoreConfig(args.task, device=device, dtype="float32")
-            with tempfile.TemporaryDirectory() as out:
-                jobs = plan_files([args.folder], out, is_image=is_image_name).jobs
-                cluster = ClusterOptions("auto", shared_storage=True) if on_ray else None
-                rates[on_ray].append(restore(jobs, config, cluster))
+        handed = hand_out(1000, args.nodes, nodes.address)
+        print(f"{handed:.0f} bundles handed out per second", flush=True)
+        plain, ray = (measure_together if args.together else measure_in_turn)(args)
     finally:
         nodes.shutdown()
-    plain, ray = (statistics.mean(rates[kind]) for kind in (False, True))
     print(f"{args.nodes} processes {plain:.4f} MP/s, {args.nodes} nodes {ray:.4f} MP/s")
     print(f"ratio {ray / plain:.3f}")
+
+
+def measure_in_turn(args: argparse.Namespace) -> tuple[float, float]:
+    """Return the mean rates of processes and of the cluster."""
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for turn in range(2 * args.rounds):
+        on_ray = turn % 4 in (1, 2)  # so that a busier hour burdens both
+        with tempfile.TemporaryDirectory() as out:
+            jobs = plan_files([args.folder], out, is_image=is_image_name).jobs
+            written = restore(jobs, args.task, args.nodes, on_ray)
+            rates[on_ray].append(speed(written, written[0][0], written[-1][0]))
+    return statistics.mean(rates[False]), statistics.mean(rates[True])
+
+
+def measure_together(args: argparse.Namespace) -> tuple[float, float]:
+    """Return the rates of processes and of the cluster while both wrote."""
+    with tempfile.TemporaryDirectory() as out, ThreadPoolExecutor(2) as pool:
+        plans = [
+            plan_files([args.folder], Path(out) / name, is_image=is_image_name).jobs
+            for name in ("processes", "ray")
+        ]
+        both = [
+            pool.submit(restore, jobs, args.task, args.nodes, on_ray)
+            for jobs, on_ray in zip(plans, (False, True), strict=True)
+        ]
+        plain, ray = (each.result() for each in both)
+    begin, end = max(plain[0][0], ray[0][0]), min(plain[-1][0], ray[-1][0])
+    return speed(plain, begin, end), speed(ray, begin, end)
 
 
 if __name__ == "__main__":

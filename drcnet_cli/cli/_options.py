@@ -14,6 +14,25 @@ if TYPE_CHECKING:
     from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.tiling import TileOptions
 
+
+def complete_task(incomplete: str) -> list[str]:
+    """Offer the tasks that begin so, to a shell."""
+    return [name for name in TASKS if name.startswith(incomplete)]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Offer the checkpoints whose names begin so, to a shell."""
+    return [name for name in load_manifest().names if name.startswith(incomplete)]
+
+
+def complete_test_sets(incomplete: str) -> list[str]:
+    """Offer the data sets and groups to measure on that begin so, after a comma too."""
+    from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in (*TEST_SETS, *GROUPS) if name.startswith(last)]
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print machine-readable JSON on standard output.")
 ]
@@ -22,11 +41,23 @@ QuietOption = Annotated[
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", "-t", metavar="|".join(TASKS), help="What to remove."),
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="|".join(TASKS),
+        help="What to remove.",
+        autocompletion=complete_task,
+    ),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME", help="A checkpoint of `drcnet weights list`."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A checkpoint of `drcnet weights list`.",
+        autocompletion=complete_model,
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
@@ -138,6 +169,14 @@ SuffixOption = Annotated[
     str,
     typer.Option(
         "--suffix", metavar="TEXT", help="Put before the ending of names in an output folder."
+    ),
+]
+NameOption = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="PATTERN",
+        help="Names in an output folder, as '{stem}_{task}{ext}'; {model} is the checkpoint's.",
     ),
 ]
 StripMetadataOption = Annotated[

@@ -22,7 +22,30 @@ class Asked:
     in_place: bool
     overwrite: bool
     update: bool
-    suffix: str
+    rename: Callable[[str, str], str] | None = None
+
+    @property
+    def shards(self) -> bool:
+        """Whether the inputs are tar shards, whose pictures are meant."""
+        from drcnet_cli.files.addresses import place_of
+        from drcnet_cli.files.shards import is_shard
+
+        inputs = self.paths if self.in_place else self.paths[:-1]
+        return bool(inputs) and all(is_shard(place_of(path)) for path in inputs)
+
+    def check_shards(self, report: Path | None, masks: "Masks", workers: str | None) -> None:
+        """Raise UsageError for what does not go with shards."""
+        asked = {
+            "--in-place": self.in_place,
+            "--suffix and --name": self.rename,
+            "--report": report,
+            "--mask and --mask-out": masks.wanted,
+            "--ray and --jobs": workers,
+        }
+        if given := next((name for name, value in asked.items() if value), None):
+            raise UsageError(
+                f"{given} cannot go with shards, which the inputs are.", f"Leave out {given}"
+            )
 
 
 @dataclass(frozen=True)
@@ -164,16 +187,50 @@ def check_looks(float_range: float | None, background: str | None) -> None:
             parse_colour(background)
 
 
+def choose_names(
+    pattern: str, suffix: str, task: str | None, checkpoint: str | Path
+) -> Callable[[str, str], str] | None:
+    """Return what --name or --suffix make of an output's stem and ending; None without either.
+
+    Raises UsageError for what makes no file's name.
+    """
+    from drcnet_cli.files.naming import check_pattern, check_suffix, fill
+    from drcnet_cli.weights.manifest import load_manifest
+
+    if pattern and suffix:
+        raise UsageError("--name and --suffix both name the outputs.", "Leave out either")
+    if suffix:
+        check_suffix(suffix)
+        return lambda stem, ext: stem + suffix + ext
+    if not pattern:
+        return None
+    fields = check_pattern(pattern)
+    values = {"task": task or "", "model": Path(checkpoint).stem}
+    if isinstance(checkpoint, str) and fields & {"task", "model"}:
+        manifest = load_manifest()
+        known = checkpoint in manifest.names
+        found = manifest.by_name(checkpoint) if known else manifest.default_for(checkpoint)
+        values = {"task": task or found.task, "model": found.name}
+    if "task" in fields and not values["task"]:
+        raise UsageError(f"Nothing says what {checkpoint} is for.", "Add --task, or use {model}")
+    return lambda stem, ext: fill(pattern, stem=stem, ext=ext, **values)
+
+
 def plan_run(
-    asked: Asked, written: "WriteOptions", recipe: Callable[[], str], quiet: bool
+    asked: Asked,
+    written: "WriteOptions",
+    recipe: Callable[[], str],
+    quiet: bool,
 ) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
     from drcnet_cli.files.addresses import is_address, place_of
     from drcnet_cli.files.finished import Finished
     from drcnet_cli.files.plan import plan_files
+    from drcnet_cli.files.shards import is_shard
     from drcnet_cli.files.spelling import as_meant
     from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
 
+    shards = asked.shards
     inputs, output = (asked.paths, None) if asked.in_place else _part(asked.paths)
     if asked.in_place and asked.update:
         raise UsageError(
@@ -189,12 +246,12 @@ def plan_run(
         plan = plan_files(
             inputs,
             output,
-            is_image=is_image_name,
+            is_image=is_shard if shards else is_image_name,
             is_unread=is_unread_name,
             overwrite=asked.overwrite,
             in_place=asked.in_place,
-            suffix=format_suffix(written.format) if written.format else None,
-            name_suffix=asked.suffix,
+            suffix=format_suffix(written.format) if written.format and not shards else None,
+            rename=asked.rename,
             judge=judge,
         )
         if asked.in_place and judge.journal is None:
@@ -202,7 +259,8 @@ def plan_run(
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
     target = output and place_of(output)
-    if target and target in [job.destination for job in (*plan.jobs, *plan.finished)]:
+    named = [job.destination for job in (*plan.jobs, *plan.finished)]
+    if target and target in named and not shards:
         format_for(target, written.format)
     return plan
 
@@ -238,7 +296,7 @@ def plan_stream(
             "Standard input or output (-) takes one image.", "Use: drcnet restore -t denoise - -"
         )
     if suffix:
-        raise UsageError("--suffix is for names in an output folder.", "Leave out --suffix")
+        raise UsageError("--suffix and --name are for names in an output folder.", "Leave them out")
     source, target = place_of(paths[0]), place_of(paths[1])
     if isinstance(target, Address):
         check_writable_address(target)

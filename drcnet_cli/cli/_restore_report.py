@@ -1,5 +1,7 @@
 """What `drcnet restore` says of a plan and of its outcome: lines, JSON records, and a page."""
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,7 +87,20 @@ class RunOutput:
     def conclude(self, outcomes: "list[Outcome]", facts: "RestorerFacts | None") -> None:
         """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
         error = self._write_report(self.report, outcomes, facts) if self.report else None
+        if not self.report and any(not outcome.error for outcome in outcomes):
+            self._tell_where(outcomes)
         summarise(self.plan, outcomes, self.quiet, self.as_json, error)
+
+    def _tell_where(self, outcomes: "list[Outcome]") -> None:
+        """Tell somebody at a terminal where the results are, and how to look at them."""
+        if self.quiet or self.as_json or not sys.stderr.isatty():
+            return
+        made = [outcome.job for outcome in outcomes if not outcome.error]
+        if any(job.source == job.destination for job in made):
+            return  # in place: nothing is left to compare with
+        folders = {job.destination.parent for job in made}
+        where = made[0].destination if len(made) == 1 else os.path.commonpath(folders)
+        note(f"In {where}; the same command with --report page.html shows before and after.")
 
     def _write_report(
         self, report: Path, outcomes: "list[Outcome]", facts: "RestorerFacts | None"

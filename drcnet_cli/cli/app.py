@@ -35,9 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("restore")(restore.restore)
-app.command("ui")(ui.ui)
-app.command("compare")(compare.compare)
+for first in (restore.restore, ui.ui, compare.compare):  # what most people want
+    app.command(rich_help_panel="Start here")(first)
 app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)

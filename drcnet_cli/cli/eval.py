@@ -30,7 +30,11 @@ def eval(  # noqa: A001 - the command's name
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", "-d", metavar="NAME,...", help="Data sets or groups; --list names them."
+            "--dataset",
+            "-d",
+            metavar="NAME,...",
+            help="Data sets or groups; --list names them.",
+            autocompletion=options.complete_test_sets,
         ),
     ] = None,
     data_root: Annotated[

@@ -10,11 +10,20 @@ import typer
 
 from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import end_unwritten, note, notifier, print_json
-from drcnet_cli.cli._restore_plan import Asked, Made, Masks, check_looks, plan_run, plan_stream
+from drcnet_cli.cli._restore_plan import (
+    Asked,
+    Made,
+    Masks,
+    check_looks,
+    choose_names,
+    plan_run,
+    plan_stream,
+)
 from drcnet_cli.cli._restore_report import RunOutput, check_report
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
+    from drcnet_cli.files.plan import Job
     from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import Outcome, WriteOptions
@@ -40,6 +49,7 @@ def restore(
     format: options.FormatOption = None,
     quality: options.QualityOption = None,
     suffix: options.SuffixOption = "",
+    name: options.NameOption = "",
     strip_metadata: options.StripMetadataOption = False,
     keep_dates: options.KeepDatesOption = False,
     float_range: options.FloatRangeOption = None,
@@ -100,7 +110,7 @@ def restore(
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
     checkpoint = options.choose_checkpoint(task, model, weights, effort)
-    streams = not in_place and "-" in (paths[0], paths[-1])
+    streams, shards = not in_place and "-" in (paths[0], paths[-1]), False
     cluster = options.parse_cluster(ray, shared_storage)
     if streams and (cluster is not None or jobs is not None):
         raise UsageError("--ray and --jobs are for files, not a stream (-).", "Leave them out")
@@ -116,9 +126,13 @@ def restore(
     masks = Masks(mask, mask_out, mask_format)
     if streams:
         masks.refuse_stream()
-        plan = plan_stream(paths, format, suffix, overwrite, as_json)
+        plan = plan_stream(paths, format, suffix or name, overwrite, as_json)
     else:
-        asked = Asked(paths, in_place, overwrite, update, suffix)
+        rename = choose_names(name, suffix, task, checkpoint)
+        asked = Asked(paths, in_place, overwrite, update, rename)
+        shards = asked.shards
+        if shards:
+            asked.check_shards(report, masks, ray or jobs)
         plan = plan_run(asked, written, partial(made.recipe, written), quiet)
         plan = masks.join(plan, None if in_place else Path(paths[-1]))
     output = RunOutput(plan, checkpoint, report, quiet, as_json)
@@ -148,11 +162,8 @@ def restore(
         explain,
         masks.wanted,
     )
-    run = (
-        _restore_stream
-        if streams
-        else partial(_restore_plan, processes=jobs or "1", cluster=cluster)
-    )
+    in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster)
+    run = _restore_stream if streams else _restore_shards if shards else in_files
     run(config, replace(written, recipe=made.recipe(written)), output)
 
 
@@ -195,6 +206,41 @@ def _restore_plan(
             note("Interrupted: finished files are whole; the same command goes on from here.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     output.conclude(outcomes, observer.facts)
+
+
+def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
+    """Restore the pictures of a plan's shards, a line a shard; exit 130 if interrupted."""
+    from drcnet_cli.files.writable import check_writable
+    from drcnet_cli.parallel.shards import restore_shards
+    from drcnet_cli.restore.pipeline import RunObserver
+
+    jobs, devices = output.plan.jobs, config.devices()
+    check_writable(jobs)
+    output.list_skipped()
+    introduced: list[RestorerFacts] = []
+
+    def opened(facts: "RestorerFacts") -> None:
+        if not introduced:
+            output.introduce(facts, devices)
+        introduced.append(facts)
+
+    def shard_done(number: int, job: "Job", outcomes: "list[Outcome]") -> None:
+        failed = sum(outcome.error is not None for outcome in outcomes)
+        if not output.quiet:
+            more = f", {failed} failed" if failed else ""
+            done = f"{len(outcomes) - failed} restored{more}"
+            note(f"[{number}/{len(jobs)}] {job.destination}: {done}")
+        for outcome in outcomes if output.as_json else ():
+            print_json(outcome.record())
+
+    observer = RunObserver(opened=opened, note=notifier(output.quiet))
+    try:
+        outcomes = restore_shards(jobs, config, written, observer, shard_done)
+    except KeyboardInterrupt:
+        note("Interrupted: finished shards are whole; the same command goes on from here.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    pictures = replace(output.plan, jobs=tuple(outcome.job for outcome in outcomes))
+    replace(output, plan=pictures).conclude(outcomes, observer.facts)
 
 
 def _restore_stream(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drcnet_cli.datasets.evaluation_sets import Suite
+from drcnet_cli.datasets.suite import Suite
 from drcnet_cli.device import choose_device
 from drcnet_cli.evaluation.results import ImageScore, Setting
 from drcnet_cli.evaluation.score import load_lpips, score_suite, settle_dtype

@@ -19,16 +19,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.addresses import Address, Place, is_address
-from drcnet_cli.files.remote import find_object, list_objects, match_objects, safe_place
-from drcnet_cli.files.spelling import alternatives, as_meant, how_meant
+from drcnet_cli.files.remote import safe_place
+from drcnet_cli.files.remote_search import search_address
+from drcnet_cli.files.spelling import MAGIC, MAGIC_IN_PART, alternatives, as_meant, how_meant
 
-_MAGIC = re.compile(r"[*?[]|\{[^{}]*,")
-_MAGIC_IN_PART = re.compile(r"[*?[{]")  # braces may hold slashes
 _STARS = re.compile(r"\*{2,}")
 _DIGITS = re.compile(r"(\d+)")
 # What macOS, Synology and Windows keep beside the user's files without a leading dot.
@@ -117,7 +116,7 @@ def discover(
             is_folder = _is_folder(path)
             lone_file = not several and not is_folder
             search.add_named(path, is_folder, several)
-        elif _MAGIC.search(text):
+        elif MAGIC.search(text):
             lone_pattern = not several
             search.add_pattern(text, given)
         else:
@@ -147,28 +146,19 @@ class _Search:
 
     def add_address(self, address: Address, several: bool) -> str:
         """Take what an address leads to: a file, a folder, or what a pattern matches; say which."""
-        base, patterns = _address_pattern(address)
-        if patterns:
-            listed = [found for pattern in patterns for found in match_objects(base, pattern)]
-            if not listed:
-                raise UsageError(f"Nothing matches {address}.", "Check the address.")
-            self._add_listed(listed, Path())
-            return "pattern"
-        if (found := find_object(address)) is None:
-            if self._output and address.below(self._output) == Path() and not several:
-                raise _is_input(address)
-            self._add_listed(list_objects(address), Path(address.name) if several else Path())
-            return "folder"
-        name = safe_place(found.name)
-        if name is None:
-            raise UsageError(f"{address} has no name that a file can have.", "Name a file.")
-        if not several:
-            self.images.append(FoundImage(found, name))
-        elif is_hidden(found.name):
-            self.passed_over["hidden"] += 1
+        kind, found = search_address(address)
+        is_output = self._output is not None and address.below(self._output) == PurePosixPath()
+        if kind == "folder" and is_output and not several:
+            raise _is_input(address)
+        above = Path(address.name) if several and kind == "folder" else Path()
+        if kind == "file" and not several:  # is always tried, whatever its name
+            name = safe_place(found[0][1])
+            if name is None:
+                raise UsageError(f"{address} has no name that a file can have.", "Name a file.")
+            self.images.append(FoundImage(found[0][0], name))
         else:
-            self._add_by_name(found, name)
-        return "file"
+            self._add_listed(found, above)
+        return kind
 
     def _add_listed(self, listed: list[tuple[Address, str]], above: Path) -> None:
         """Take or count objects, each with its place in a listing; a hidden folder counts once."""
@@ -322,7 +312,7 @@ def _matches(text: str) -> tuple[Path, set[Path]]:
     """Return a pattern's fixed leading folder and the places below it that match the rest."""
     parts = Path(text).parts
     base = Path()
-    magic = _MAGIC_IN_PART if alternatives(text) != [text] else _MAGIC
+    magic = MAGIC_IN_PART if alternatives(text) != [text] else MAGIC
     for index, part in enumerate(parts):
         if not magic.search(part) or os.path.lexists(base / part):
             base /= part
@@ -342,20 +332,6 @@ def _matches(text: str) -> tuple[Path, set[Path]]:
             matches = {match for match in matches if match.is_dir()}
         return base, {match.relative_to(base) for match in matches}
     return base, set()
-
-
-def _address_pattern(address: Address) -> tuple[Address, list[str]]:
-    """Return an address's fixed leading folder and the patterns below it; none where it is whole.
-
-    An address of the web has no pattern.
-    """
-    parts = [] if address.is_web else address.path.split("/")
-    index = next((n for n, part in enumerate(parts) if _MAGIC_IN_PART.search(part)), None)
-    if index is None or not _MAGIC.search(address.path):
-        return address, []
-    base, rest = "/".join(parts[:index]), "/".join(parts[index:])
-    patterns = [pattern for pattern in alternatives(rest) if pattern]
-    return Address(f"{address.scheme}://{base}{address.container}"), patterns
 
 
 def _is_folder(path: Path) -> bool:

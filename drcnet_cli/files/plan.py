@@ -55,6 +55,8 @@ class Plan:
     stale: Mapping[Job, str] = field(default_factory=dict)
 
 
+# Makes an output's name of the stem and the ending that it would have.
+Rename = Callable[[str, str], str]
 # Returns None for a job to be done, "" for a finished one, else what is odd about its output.
 Judge = Callable[[Job], str | None]
 
@@ -73,7 +75,7 @@ def plan_files(
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
-    name_suffix: str = "",
+    rename: Rename | None = None,
     judge: Judge = is_there,
 ) -> Plan:
     """Decide which files are read and where each result goes.
@@ -81,8 +83,9 @@ def plan_files(
     A lone file goes to the output's name, or into it if that is a folder or ends with a slash.
     Everything else goes into the output folder: a lone folder's tree is mirrored there, a folder
     among several inputs below its own name, a pattern's matches as they lie below its fixed part.
-    `suffix` (`.png`) replaces the extension of what goes into a folder, `name_suffix` is put before
-    it. `output` is None exactly when `in_place`, which makes every destination its source.
+    `suffix` (`.png`) replaces the extension of what goes into a folder, and `rename`
+    makes the name of stem and ending. `output` is None exactly when `in_place`, which makes every
+    destination its source.
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
     so it is whole. `judge` may think otherwise, and of files in place. A plan may be empty.
@@ -94,14 +97,14 @@ def plan_files(
     """
     names = [os.fspath(item) for item in inputs]
     target = None if output is None else os.fspath(output)
-    _check_call(names, target, in_place, suffix, name_suffix)
+    _check_call(names, target, in_place, suffix, rename)
     if target and is_address(target):
         check_writable_address(Address(target))
     found = discover(names, is_image, target, is_unread)
     if target is None:
         jobs = there = _in_place(found.images)
     else:
-        jobs = _drop_duplicates(_assign(found, target, suffix, name_suffix, is_image))
+        jobs = _drop_duplicates(_assign(found, target, suffix, rename, is_image))
         _check_lengths(jobs)
         is_elsewhere = is_address(target)
         there = _whole_objects(jobs, Address(target)) if is_elsewhere else _whole_outputs(jobs)
@@ -122,7 +125,7 @@ def _check_call(
     output: str | None,
     in_place: bool,
     suffix: str | None,
-    name_suffix: str,
+    rename: Rename | None,
 ) -> None:
     """Refuse combinations that mean nothing, or that only a stream could satisfy."""
     if not inputs:
@@ -151,14 +154,10 @@ def _check_call(
             "--in-place keeps each file's name, so its format cannot change.",
             "Leave out --format, or give an output folder instead of --in-place.",
         )
-    if in_place and name_suffix:
+    if in_place and rename:
         raise UsageError(
-            "--in-place keeps each file's name, so --suffix has no use.",
+            "--in-place keeps each file's name, so --suffix and --name have no use.",
             "Leave out either, and give an output folder instead of --in-place.",
-        )
-    if any(letter in name_suffix for letter in ("/", os.sep, "\0")):
-        raise UsageError(
-            f"--suffix {name_suffix!r} is no part of a file's name.", "Use --suffix _restored"
         )
     if not in_place and not output:
         raise UsageError(
@@ -175,14 +174,18 @@ def _in_place(images: Iterable[FoundImage]) -> list[Job]:
 
 
 def _assign(
-    found: Discovery, output: str, suffix: str | None, name_suffix: str, is_image: IsImage
+    found: Discovery,
+    output: str,
+    suffix: str | None,
+    rename: Rename | None,
+    is_image: IsImage,
 ) -> list[Job]:
     """Choose each image's destination."""
     if not _goes_into_folder(found, output, is_image):
-        if name_suffix:
+        if rename:
             raise UsageError(
-                f"--suffix is for names in an output folder, and {output} is a file's name.",
-                "Leave out --suffix, or end the output with a slash",
+                f"--suffix and --name are for an output folder, and {output} is a file's name.",
+                "Leave them out, or end the output with a slash",
             )
         return [Job(image.source, place_of(output)) for image in found.images]
     jobs, folder = [], place_of(output)
@@ -192,7 +195,13 @@ def _assign(
         stem, ending = (place.stem, place.suffix) if is_image(place) else (place.name, "")
         if suffix is not None:
             ending = "." + suffix.removeprefix(".")
-        jobs.append(Job(image.source, folder / place.with_name(stem + name_suffix + ending)))
+        name = rename(stem, ending) if rename else stem + ending
+        if rename and is_image(place) and not is_image(Path(name)):
+            raise UsageError(
+                f"{image.source} would be written as {name}, which has no picture's ending.",
+                "End --name with {ext}",
+            )
+        jobs.append(Job(image.source, folder / place.with_name(name)))
     return jobs
 
 
@@ -226,7 +235,7 @@ def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
         raise UsageError(
             f"{first.source} and {second.source} would both be written to "
             f"{first.destination}{more}.",
-            "Rename one of them, or leave out --format or --suffix."
+            "Rename one of them, or leave out --format, --suffix or --name."
             if first.source.parent == second.source.parent
             else "Give the folder above both, so that its tree is mirrored.",
         )
@@ -284,7 +293,7 @@ def _check_lengths(jobs: Iterable[Job]) -> None:
         more = f" (and {len(names) - 1} more such)" if len(names) > 1 else ""
         raise UsageError(
             f"The output's name would be longer than {_LONGEST_NAME} bytes: {names[0]}{more}.",
-            "Shorten the name, or leave out --format or --suffix.",
+            "Shorten the name, or leave out --format, --suffix or --name.",
         )
 
 

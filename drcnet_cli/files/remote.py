@@ -11,6 +11,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 import time
 import zipfile
@@ -31,6 +32,9 @@ LARGEST = 8 * 2**30  # bytes of a picture: a gigapixel of 16-bit RGBA
 _PAUSES = (0.5, 2.0, 8.0)  # seconds before each further try
 _PATIENCE = 20.0  # seconds of tries after which there is no further one
 _PIECE = 2**22
+# With a size, whatever it is, fsspec sends no HEAD before, all of whose failures it would take for
+# a missing file; without blocks it reads in one go.
+_IN_ONE_GO = {"size": 1, "block_size": 0}
 _PASSING = {408, 429}  # of the answers 4xx
 _FINAL = (
     FileNotFoundError,
@@ -151,6 +155,39 @@ def write_object(address: Address, data: bytes) -> None:
     _try(address, write, writes=True)
 
 
+def fetch_file(address: Address, path: Path) -> None:
+    """Bring an object into a file here; raises RemoteError, StorageError if there is no room."""
+    check_known(address)
+    size, room = address.size, shutil.disk_usage(path.parent).free
+    if size is not None and size > room:
+        raise StorageError(
+            f"There is no room for {address} ({size / 2**30:.1f} GiB) in {path.parent}.",
+            "Make room, or name another folder by TMPDIR",
+        )
+
+    def fetch() -> None:
+        system, inside = _open(address)
+        how = _IN_ONE_GO if address.is_web else {}
+        with path.open("wb") as target, system.open(inside, "rb", **how) as source:
+            for piece in _pieces(address, source.read, room):
+                target.write(piece)
+        if size is not None and path.stat().st_size != size:
+            raise ConnectionError(f"{path.stat().st_size} of {size} bytes came")
+
+    _try(address, fetch)
+
+
+def write_file(address: Address, path: Path) -> None:
+    """Make a file's contents the object at an address; see `write_object`."""
+    check_writable_address(address)
+
+    def write() -> None:
+        system, inside = _open(address)
+        system.put_file(str(path), inside)
+
+    _try(address, write, writes=True)
+
+
 def _listed(
     folder: Address, find: Callable[[FileSystem, str], dict[str, Any]]
 ) -> list[tuple[Address, str]]:
@@ -236,9 +273,7 @@ def _fetch(address: Address, limit: int) -> bytes:
 def _stream(address: Address, limit: int) -> bytes:
     """Return what a web server sends, which may have no end."""
     system, path = _open(address)
-    # With a size, whatever it is, fsspec sends no HEAD before, all of whose failures it would take
-    # for a missing file; without blocks it reads in one go.
-    with system.open(path, "rb", size=1, block_size=0) as file:
+    with system.open(path, "rb", **_IN_ONE_GO) as file:
         announced = file.r.headers.get("Content-Length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(address, int(announced))
@@ -249,7 +284,7 @@ def _pieces(address: Address, read: Callable[[int], bytes], limit: int) -> Itera
     while piece := read(_PIECE):
         limit -= len(piece)
         if limit < 0:
-            raise ImageError(f"{address} is larger than a picture is, and was not read to its end.")
+            raise ImageError(f"{address} is larger than what is read, and was not read to its end.")
         yield piece
 
 

@@ -124,9 +124,13 @@ def _stream(pieces: list[Piece], worker: type, setup: Setup, count: int) -> Iter
         compute=data.ActorPoolStrategy(
             min_size=1, max_size=None, initial_size=min(count, len(rows))
         ),
-        max_restarts=-1,
-        max_task_retries=_TRIES,
+        ray_remote_args_fn=_tries,
         **setup.share.resources,
     )
     for row in told.iter_rows():
         yield row["news"]
+
+
+def _tries() -> dict[str, int]:
+    """Return how often a piece is tried: a picture that ends each worker's process ends no run."""
+    return {"max_task_retries": _TRIES}

@@ -1,20 +1,20 @@
 """Restoring on a Ray cluster: bundles of jobs go out, outcomes come in, the workers write."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.files.plan import Job
-from drcnet_cli.parallel.bundles import Numbered, make_bundles, restore_bundle, unpack
+from drcnet_cli.parallel.bundles import make_bundles, restore_bundle, unpack
 from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, join
 from drcnet_cli.parallel.hand_out import HandOut, Setup, make_setup
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, settle_dtype
 from drcnet_cli.restore.restorer import RestorerFacts
 
-WINDOW = 2**20  # jobs that Ray Data has at once: what its bookkeeping takes is bounded by it
+WINDOW = 2**15  # bundles that Ray Data has at once: what its bookkeeping takes is bounded by it
 _SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
 
 
@@ -76,10 +76,9 @@ class _Run:
     def run(self) -> list[Outcome]:
         work = HandOut(self._cluster)  # which starts while the network is tried
         self._open()
-        jobs: Iterator[Numbered] = iter(enumerate(self._jobs))
-        while window := list(islice(jobs, WINDOW)):
-            bundles = list(make_bundles(window, self._setup.share.device))
-            for news in work.news(bundles, RestoreWorker, self._setup):
+        bundles = make_bundles(enumerate(self._jobs), self._setup.share.device)
+        while window := list(islice(bundles, WINDOW)):
+            for news in work.news(window, RestoreWorker, self._setup):
                 for each in news:
                     self._hear(each)
                 if self._disk_refused:

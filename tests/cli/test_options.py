@@ -1,8 +1,11 @@
 """What options say together."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import environment
 
 from drcnet_cli.cli._options import choose_checkpoint
 from drcnet_cli.errors import UsageError, WeightsError
@@ -27,3 +30,26 @@ def test_an_effort_and_a_checkpoint_contradict_each_other(named):
 def test_an_unknown_effort_is_refused():
     with pytest.raises(UsageError, match="no effort 'most'"):
         choose_checkpoint("denoise", None, None, "most")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("restore --task den", {"denoise"}),
+        ("restore --model drcnet-m", {"drcnet-m-denoise"}),
+        ("eval --dataset rain100", {"rain100h", "rain100l", "rain100l-rgb"}),
+        ("eval --dataset polyu,rain100h", {"polyu,rain100h"}),
+    ],
+)
+def test_a_shell_is_offered_names(typed, offered, tmp_path):
+    start = "import sys; sys.argv = ['drcnet']; from drcnet_cli.cli.app import main; main()"
+    words = f"drcnet {typed}"
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(typed.count(" ") + 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        env=environment(tmp_path, _DRCNET_COMPLETE="complete_bash", **asked),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert set(done.stdout.split()) == offered, done.stderr

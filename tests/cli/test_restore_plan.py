@@ -9,7 +9,7 @@ from conftest import save_photograph
 
 from drcnet_cli import settings
 from drcnet_cli.cli._options import _use_threads
-from drcnet_cli.cli._restore_plan import Asked, Made, plan_run, plan_stream
+from drcnet_cli.cli._restore_plan import Asked, Made, choose_names, plan_run, plan_stream
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.restore.pipeline import WriteOptions
 
@@ -25,8 +25,8 @@ def in_folder(tmp_path, monkeypatch):
     save_photograph(tmp_path / "a.png")
 
 
-def plan(paths, in_place=False, overwrite=False, update=False, suffix="", quiet=False):
-    asked = Asked(paths, in_place, overwrite, update, suffix)
+def plan(paths, in_place=False, overwrite=False, update=False, quiet=False, rename=None):
+    asked = Asked(paths, in_place, overwrite, update, rename)
     return plan_run(asked, WRITTEN, partial(MADE.recipe, WRITTEN), quiet)
 
 
@@ -95,3 +95,40 @@ def test_threads_are_told_to_torch_and_to_what_is_started(monkeypatch):
     assert settings.threads_given()
     _use_threads(3)
     assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "suffix", "task", "checkpoint", "name"),
+    [
+        ("", "", "denoise", "denoise", None),
+        ("", "_{x}", "denoise", "denoise", "a_{x}.png"),
+        ("{stem}_{task}{ext}", "", "denoise", "denoise", "a_denoise.png"),
+        (
+            "{task} {model} {stem}{ext}",
+            "",
+            None,
+            "drcnet-m-denoise",
+            "denoise drcnet-m-denoise a.png",
+        ),
+        ("{model}-{stem}{ext}", "", None, Path("my/own.safetensors"), "own-a.png"),
+        ("{task}-{stem}{ext}", "", "derain", Path("own.safetensors"), "derain-a.png"),
+    ],
+)
+def test_outputs_are_named_as_asked(pattern, suffix, task, checkpoint, name):
+    rename = choose_names(pattern, suffix, task, checkpoint)
+    assert (rename and rename("a", ".png")) == name
+
+
+@pytest.mark.parametrize(
+    ("pattern", "suffix", "said"),
+    [
+        ("{stem}{ext}", "_x", "both name"),
+        ("{task}{ext}", "", "Nothing says what"),
+        ("{stem}{end}", "", "{end}"),
+        ("", "a/b", "no part"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(pattern, suffix, said):
+    with pytest.raises(UsageError) as refused:
+        choose_names(pattern, suffix, None, Path("own.safetensors"))
+    assert said in refused.value.message

@@ -353,33 +353,41 @@ def test_thousands_of_files_are_planned_quickly():
 # --- A text in the names
 
 
-def test_a_suffix_goes_before_the_ending():
+def renamed(stem: str, ending: str) -> str:
+    return f"{stem}_x{ending}"
+
+
+def test_the_name_is_made_of_stem_and_ending():
     make("in/a.jpg", "in/sub/b.png", "c.0001")
-    assert jobs("in", name_suffix="_x") == [
+    assert jobs("in", rename=renamed) == [
         ("in/a.jpg", "out/a_x.jpg"),
         ("in/sub/b.png", "out/sub/b_x.png"),
     ]
-    assert jobs("in", name_suffix="_x", suffix=".webp")[0] == ("in/a.jpg", "out/a_x.webp")
-    assert jobs("c.0001", output="out/", name_suffix="_x") == [("c.0001", "out/c.0001_x")]
-    assert jobs("in/a.jpg", output="in/", name_suffix="_x") == [("in/a.jpg", "in/a_x.jpg")]
+    assert jobs("in", rename=renamed, suffix=".webp")[0] == ("in/a.jpg", "out/a_x.webp")
+    assert jobs("c.0001", output="out/", rename=renamed) == [("c.0001", "out/c.0001_x")]
+    assert jobs("in/a.jpg", output="in/", rename=renamed) == [("in/a.jpg", "in/a_x.jpg")]
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ({"inputs": ["a.jpg"], "output": "b.jpg", "name_suffix": "_x"}, "b.jpg"),
-        ({"inputs": ["a.jpg"], "output": None, "in_place": True, "name_suffix": "_x"}, "in-place"),
-        ({"inputs": ["a.jpg"], "output": "out/", "name_suffix": "/x"}, "no part of a file's name"),
+        ({"inputs": ["a.jpg"], "output": "b.jpg", "rename": renamed}, "b.jpg"),
+        ({"inputs": ["a.jpg"], "output": None, "in_place": True, "rename": renamed}, "in-place"),
+        ({"inputs": ["a.jpg"], "output": "out/", "rename": lambda *_: "x"}, "no picture's ending"),
+        ({"inputs": ["a.jpg", "a.png"], "output": "o/", "rename": lambda *_: "x.png"}, "both"),
         # Two outputs in one, or an output that is an input.
         (
-            {"inputs": ["a.jpg", "a.png"], "output": "o/", "name_suffix": "_x", "suffix": "png"},
+            {"inputs": ["a.jpg", "a.png"], "output": "o/", "rename": renamed, "suffix": "png"},
             "both",
         ),
-        ({"inputs": ["a.jpg", "a_x.jpg"], "output": "./", "name_suffix": "_x"}, "is the input"),
-        ({"inputs": ["a.jpg"], "output": "o/", "name_suffix": "x" * 260}, "longer than 255"),
+        ({"inputs": ["a.jpg", "a_x.jpg"], "output": "./", "rename": renamed}, "is the input"),
+        (
+            {"inputs": ["a.jpg"], "output": "o/", "rename": lambda stem, ext: "x" * 260 + ext},
+            "longer than 255",
+        ),
     ],
 )
-def test_a_suffix_that_cannot_be(call, said):
+def test_a_name_that_cannot_be(call, said):
     make("a.jpg", "a.png", "a_x.jpg")
     with pytest.raises(UsageError, match=said):
         plan_files(is_image=is_image, **call)

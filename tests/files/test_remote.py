@@ -242,10 +242,10 @@ def test_the_web_is_read(web):
 @pytest.mark.parametrize(
     ("way", "message"),
     [
-        ("endless", "larger than a picture is"),
-        ("endless in chunks", "larger than a picture is"),
+        ("endless", "larger than what is read"),
+        ("endless in chunks", "larger than what is read"),
         ("endless and announced", "more than a picture has"),
-        ("compressed", "larger than a picture is|cannot be read"),
+        ("compressed", "larger than what is read|cannot be read"),
         ("shorter than said", "was cut off"),
         ("get redirects in circles", "cannot be read"),
         ("get redirects to a file", "cannot be read"),

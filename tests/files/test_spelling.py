@@ -95,6 +95,19 @@ def test_hints_say_how_it_was_understood(text, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expanded"),
+    [
+        ("s-{08..11}.tar", ["s-08.tar", "s-09.tar", "s-10.tar", "s-11.tar"]),
+        ("{a,b}{1..2}", ["a1", "a2", "b1", "b2"]),
+        ("{a..c}", ["{a..c}"]),
+        ("{2..1}", []),
+    ],
+)
+def test_ranges_count(pattern, expanded):
+    assert alternatives(pattern) == expanded
+
+
 def test_paths_need_no_explanation():
     assert how_meant("in/a.jpg") == ""
     assert as_meant("in/a.jpg") == "in/a.jpg"

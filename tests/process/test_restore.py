@@ -408,3 +408,17 @@ def test_results_sent_to_a_full_disk_end_with_a_sentence(call, drcnet):
         "Error: The output cannot be written: No space left on device.",
         "Hint: Make room, or send it elsewhere.",
     ]
+
+
+def test_outputs_are_named_by_a_pattern_and_clashes_are_refused_before_work(drcnet, tmp_path):
+    for name in ("a.png", "b.png"):
+        save_photograph(tmp_path / "in" / name)
+    call = ("restore", "--task", "denoise", "in", "out", "--dry-run", "--name")
+    done = drcnet(*call, "{stem}_{task}{ext}")
+    assert done.stdout.splitlines() == [
+        "planned\tin/a.png\tout/a_denoise.png",
+        "planned\tin/b.png\tout/b_denoise.png",
+    ]
+    for pattern, said in (("{task}{ext}", "would both be written"), ("{what}{ext}", "{what}")):
+        refused = drcnet(*call, pattern)
+        assert refused.returncode == 2 and said in refused.stderr
