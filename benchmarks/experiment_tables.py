@@ -1,7 +1,7 @@
 """The tables that `experiments.py` trains: their rows, and what the papers print for them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +10,15 @@ from typing import Any
 class Row:
     """One row: settings of `drcnet train` that are its own, and what the paper prints.
 
-    `kinds`: the table's columns that it is measured in; None: all.
+    `kinds`: the table's columns that it is measured in; None: all. `at`: in a figure, the curve it
+    is a point of ("" of all) and where on the axis.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     kinds: Sequence[str] | None = None
+    at: tuple[str, float] | None = None
 
     @property
     def folder(self) -> str:
@@ -30,12 +32,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `columns` are kinds of degradation, `settings` those of all its rows."""
+    """A table: `columns` are kinds of degradation, `settings` those of all its rows.
+
+    `ssim`: it is measured, too. `axis`: what the paper's figure has along x, if that is what it is.
+    `note` makes a line below.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Row]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ssim: bool = False
+    axis: str = ""
+    note: Callable[[], str] | None = None
 
 
 _NOISE, _RAIN, _HAZE = ("gaussian-15", "gaussian-25", "gaussian-50"), ("rain",), ("haze",)

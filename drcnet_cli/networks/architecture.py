@@ -27,9 +27,9 @@ ConfigType = TypeVar("ConfigType", bound="NetworkConfig")
 class NetworkConfig(ABC):
     """Everything that decides a network's shape and arithmetic: each network has its own.
 
-    Fields are numbers, switches and tuples of whole numbers; `__post_init__` checks their ranges
-    and raises CheckpointFormatError, as a configuration mostly comes from a file. Metadata `least`
-    of a whole number: the least in the checkpoint manifest, where it is not 1.
+    Fields are numbers, switches, words and tuples of whole numbers; `__post_init__` checks their
+    ranges and raises CheckpointFormatError, as a configuration mostly comes from a file. Metadata
+    `least` of a whole number: the least in the checkpoint manifest, where it is not 1.
     """
 
     @property

@@ -219,9 +219,11 @@ def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkC
         try:
             values[key] = json.loads(text)
         except ValueError as error:
-            raise UsageError(
-                f"--set cannot be {item!r}.", "Use --set KEY=VALUE: filter_levels=[0,1]"
-            ) from error
+            if not text.isidentifier():
+                raise UsageError(
+                    f"--set cannot be {item!r}.", "Use --set KEY=VALUE: filter_levels=[0,1]"
+                ) from error
+            values[key] = text  # a word needs no quotation marks
         if key in _NETWORK_FLAGS:
             raise UsageError(f"--set cannot be {item!r}.", f"Use --{key} {text}")
     try:

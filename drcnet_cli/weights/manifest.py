@@ -305,6 +305,8 @@ def _rule_for(kind: Any, least: int | None) -> "_Rule":  # noqa: ANN401 - a type
         return _wholes(least or 0)
     if kind is int:
         return _whole(least or 1)
+    if kind is str:
+        return _text()
     return _FLAG if kind is bool else _NUMBER
 
 

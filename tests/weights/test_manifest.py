@@ -345,6 +345,17 @@ def test_limits_on_features_that_are_none_are_refused(value):
         parse_manifest(limits(value), Path("w"))
 
 
+def test_a_block_is_a_word():
+    for value, fine in (("res", True), (3, False), ("", False)):
+        entries = document(entry(config=entry()["config"] | {"block": value}))
+        assert is_schema_valid(entries) == fine
+        if fine:
+            assert parse_manifest(entries, Path("w")).checkpoints[0].config["block"] == value
+            continue
+        with pytest.raises(WeightsError, match="block must be"):
+            parse_manifest(entries, Path("w"))
+
+
 def test_packaged_manifest_goes_before_the_source_tree(tmp_path, monkeypatch):
     packaged = tmp_path / "weights.json"
     monkeypatch.setattr(module, "PACKAGED_MANIFEST", packaged)

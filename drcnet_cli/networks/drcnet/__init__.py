@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from drcnet_cli.errors import CheckpointFormatError
+from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks.architecture import Architecture, NetworkConfig
 from drcnet_cli.text import shorten
 
@@ -12,6 +12,9 @@ MAX_WIDTH = 512
 MAX_DEPTH = 6
 LIMIT_GROWTH = 4  # features of pictures grow about fivefold from a level to the one below
 MOST_LIMIT = 10**6
+# What an encoder's level is made of: the paper's module, or what its tables put in its place.
+DFR = "dfr"
+BLOCKS = (DFR, "res", "sact", "condconv", "ddf")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class DRCNetConfig(NetworkConfig):
     three switch the branches of section 3.2 off for ablations: the filter branches that are left
     are multiplied, the identity is added. `feature_limit`, not the paper's, is how large a feature
     may be: at the first level, and four times as much at each below; or for each level its own.
+
+    `block`, one of BLOCKS, is what the encoders are made of: `res` is table 5's base, the decoders'
+    ResBlock; the last three are table 4's dynamic filters. With any but `dfr`, what is said of the
+    spatial filter and the attention has no use.
     """
 
     width: int = field(default=64, metadata={"least": 2})
@@ -35,6 +42,7 @@ class DRCNetConfig(NetworkConfig):
     energy_attention: bool = True
     identity_branch: bool = True
     feature_limit: float | tuple[int, ...] | None = field(default=None, metadata={"least": 1})
+    block: str = DFR
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""
@@ -57,6 +65,8 @@ class DRCNetConfig(NetworkConfig):
             "spatial_filter, energy_attention and identity_branch are all off": not (
                 self.spatial_filter or self.energy_attention or self.identity_branch
             ),
+            f"block {shorten(self.block)} is not one of {', '.join(BLOCKS)}": self.block
+            not in BLOCKS,
         }
         for problem, present in problems.items():
             if present:
@@ -65,8 +75,11 @@ class DRCNetConfig(NetworkConfig):
     def to_dict(self) -> dict[str, Any]:
         """Return the values for JSON: what from_dict takes."""
         values = super().to_dict()
-        if self.feature_limit is None:  # which versions that know of none can read, too
+        # What versions that know of neither can read, too.
+        if self.feature_limit is None:
             del values["feature_limit"]
+        if self.block == DFR:
+            del values["block"]
         return values
 
     def limit_at(self, level: int) -> float | None:
@@ -87,8 +100,14 @@ class DRCNetConfig(NetworkConfig):
 
     @property
     def summary(self) -> str:
-        """Width and depth."""
-        return f"width {self.width}, depth {self.depth}"
+        """Width and depth, and the block where it is not DRCNet's own."""
+        other = "" if self.block == DFR else f", block {self.block}"
+        return f"width {self.width}, depth {self.depth}{other}"
+
+    def refuse_other_blocks(self, what: str, hint: str) -> None:
+        """Raise UsageError for encoders of another block: `what` is there for DFR alone."""
+        if self.block != DFR:
+            raise UsageError(f"A DRCNet whose block is {self.block} {what}.", hint)
 
 
 def _are_limits(value: float | tuple[int, ...], depth: int) -> bool:
@@ -108,7 +127,7 @@ DRCNET = Architecture(
     load_type=lambda: _of("network").DRCNet,
     begin_training=lambda network: network.begin_at_input(),
     grow=lambda network, width, seed: _of("grow").grow(network, width, seed),
-    fast_cpu=lambda network, dtype: _of("cpu").FastDRCNet(network, dtype),
+    fast_cpu=lambda network, dtype: _of("cpu").fast_form(network, dtype),
     write_onnx=lambda writer, *network: _of("onnx").DRCNetGraph(writer).network(*network),
     decision_margins=lambda network: _of("blocks").response_distances(network),
     convert=lambda state, **options: _of("released").convert_state(state, **options),

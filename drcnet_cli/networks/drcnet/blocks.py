@@ -4,6 +4,7 @@ Statistics are taken per image and in float32 whatever the type of the features:
 count (65536) is already infinity in float16.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -116,11 +117,36 @@ class AdaptiveNorm(nn.Module):
         return (self.norm(x, mask) * (1 + gamma) + beta).to(x.dtype)
 
 
-class DFRBlock(nn.Module):
+class EncoderBlock(nn.Module, ABC):
+    """A level of an encoder: a filter, plus the first stage's features (CSFF), limited.
+
+    N x channels_in x H x W -> N x channels_out x H x W. Of a subclass: `_filter`, and a call of
+    `_add_fusion` once its own layers are made, as the order decides on the random weights.
+    """
+
+    def _add_fusion(self, config: DRCNetConfig, level: int, channels: int, fuses: bool) -> None:
+        """Add what fuses the stages (`fuses`), and the level's limit on features."""
+        self.fuse_encoder = conv3x3(channels, channels) if fuses else None
+        self.fuse_decoder = conv3x3(channels, channels) if fuses else None
+        self.limit = config.limit_at(level)
+
+    @abstractmethod
+    def _filter(self, x: Tensor) -> Tensor:
+        """Turn N x channels_in x H x W into N x channels_out x H x W."""
+
+    def forward(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
+        out = self._filter(x)
+        if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
+            out = out + self.fuse_encoder(fused[0]) + self.fuse_decoder(fused[1])
+        return out if self.limit is None else out.clamp(-self.limit, self.limit)
+
+
+class DFRBlock(EncoderBlock):
     """Dynamic filter restoration block (section 3.2): spatial * energy + identity (+ CSFF).
 
-    N x channels_in x H x W -> N x channels_out x H x W. `fuses` adds the cross-stage feature
-    fusion with the first stage's encoder and decoder features of the same level.
+    `fuses` adds the cross-stage feature fusion with the first stage's encoder and decoder features
+    of the same level.
     """
 
     def __init__(
@@ -137,12 +163,9 @@ class DFRBlock(nn.Module):
         self.energy = conv3x3(channels_in, channels_out) if config.energy_attention else None
         self.simam = SimAM(config.delta)
         self.identity = nn.Conv2d(channels_in, channels_out, 1) if config.identity_branch else None
-        self.fuse_encoder = conv3x3(channels_out, channels_out) if fuses else None
-        self.fuse_decoder = conv3x3(channels_out, channels_out) if fuses else None
-        self.limit = config.limit_at(level)
+        self._add_fusion(config, level, channels_out, fuses)
 
-    def forward(self, x: Tensor, fused: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Filter x; `fused` holds stage 1's encoder and decoder features of this level."""
+    def _filter(self, x: Tensor) -> Tensor:
         filters = []
         if self.spatial is not None:
             filters.append(self._spatial_filter(self.spatial(x)))
@@ -151,10 +174,7 @@ class DFRBlock(nn.Module):
         terms = [reduce(torch.mul, filters)] if filters else []
         if self.identity is not None:
             terms.append(self.identity(x))
-        if fused is not None and self.fuse_encoder is not None and self.fuse_decoder is not None:
-            terms += [self.fuse_encoder(fused[0]), self.fuse_decoder(fused[1])]
-        out = reduce(torch.add, terms)
-        return out if self.limit is None else out.clamp(-self.limit, self.limit)
+        return reduce(torch.add, terms)
 
     def _spatial_filter(self, y: Tensor) -> Tensor:
         """Normalise the first half of the channels, keep the second (section 3.2)."""

@@ -6,18 +6,33 @@ and sums are parts of the convolutions before them (`PackedConv`), statistics ar
 (`cpu_norm.py`), results are written over what is no longer needed.
 """
 
+from collections.abc import Callable
 from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from drcnet_cli.networks.drcnet import DFR
 from drcnet_cli.networks.drcnet.blocks import SAM, SLOPE, DFRBlock, ResBlock
 from drcnet_cli.networks.drcnet.cpu_norm import FastAdaptiveNorm, simam_weight
 from drcnet_cli.networks.drcnet.network import Decoder, DRCNet, Encoder
 from drcnet_cli.networks.layers import PackedConv, pad_to_multiple
 
 Fused = list[tuple[Tensor, Tensor]]
+
+
+def fast_form(network: DRCNet, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Return the quickest form there is; of another block than DFR, the network as it is."""
+    if network.config.block == DFR:
+        return FastDRCNet(network, dtype)
+
+    @torch.inference_mode()
+    def plain(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            return network(x).float()
+
+    return plain
 
 
 class FastDRCNet:

@@ -25,8 +25,9 @@ def grow(network: DRCNet, width: int, seed: int = 0) -> DRCNet:
     """Return a network of `width` channels that computes the same; the same width is a copy.
 
     `seed` decides how weights are shared out. Raises UsageError if `width` is no doubling of the
-    network's, however often doubled.
+    network's, however often doubled, or if its block is not DFR.
     """
+    network.config.refuse_other_blocks("cannot grow", "Leave --width out")
     before = network.config.width
     times, rest = divmod(width, before)
     if rest or times < 1 or times & (times - 1) or width > MAX_WIDTH:

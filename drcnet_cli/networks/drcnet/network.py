@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from drcnet_cli.networks.drcnet import DRCNetConfig
-from drcnet_cli.networks.drcnet.blocks import SAM, DFRBlock, ResBlock
+from drcnet_cli.networks.drcnet.blocks import SAM, ResBlock
+from drcnet_cli.networks.drcnet.others import encoder_block
 from drcnet_cli.networks.layers import conv3x3, pad_to_multiple
 
 
 class Encoder(nn.Module):
-    """`depth` DFR blocks with 4x4 stride-2 convolutions between them."""
+    """`depth` blocks, the paper's DFR, with 4x4 stride-2 convolutions between them."""
 
     def __init__(self, config: DRCNetConfig, second_stage: bool) -> None:
         super().__init__()
@@ -25,7 +26,7 @@ class Encoder(nn.Module):
             channels = config.width * 2**level
             deepest = level == config.depth - 1
             fuses = second_stage and not deepest
-            self.blocks.append(DFRBlock(config, level, channels_in, channels, fuses))
+            self.blocks.append(encoder_block(config, level, channels_in, channels, fuses))
             if not deepest:
                 self.downs.append(nn.Conv2d(channels, channels, 4, 2, 1, bias=False))
             channels_in = channels

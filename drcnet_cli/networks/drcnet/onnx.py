@@ -37,7 +37,8 @@ class DRCNetGraph:
         self.pixels: list[str] = []  # of one map at each level, as a float
 
     def network(self, net: DRCNet, x: str, output: str) -> None:
-        """Add `DRCNet`: the second stage's image, named `output`."""
+        """Add `DRCNet`: the second stage's image, named `output`; UsageError for other blocks."""
+        net.config.refuse_other_blocks("has no ONNX form", "Use --backend torch")
         to = self.to
         self._count_pixels(x, net.config.depth)
         encoded = self.encoder("encoder1", net.encoder1, to.conv("shallow1", net.shallow1, x))

@@ -122,6 +122,7 @@ def test_each_branch_can_be_switched_off(off):
         {"delta": float("inf")},
         {"filter_levels": (0, 4)},
         {"spatial_filter": False, "energy_attention": False, "identity_branch": False},
+        {"block": "resblock"},
     ],
 )
 def test_impossible_configurations_are_refused(wrong):
