@@ -25,7 +25,7 @@ def test_a_cluster_of_this_machine_restores_what_one_process_does(drcnet, tmp_pa
     (pictures(tmp_path / "in") / "bad.png").write_bytes(b"no picture")
     call = ("restore", "--weights", tiny_weights, "--device", "cpu", "--json", "in")
     alone = drcnet(*call, "alone")
-    result = drcnet(*call, "out", "--ray", "local")
+    result = drcnet(*call, "out", "--ray", "local", timeout=300)
     assert result.returncode == alone.returncode == 1, result.stderr
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
     assert "[7/7]" in result.stderr
@@ -164,7 +164,8 @@ def test_scores_are_those_of_one_process(drcnet, tmp_path, tiny_weights):
         save_photograph(tmp_path / "gt" / f"{index}.png", seed=index + 100)
     (tmp_path / "lq" / "5.png").write_bytes(b"no picture")
     call = ("eval", "-t", "denoise", "--lq", "lq", "--gt", "gt", "-w", tiny_weights, "--json")
-    one, several = drcnet(*call, "--device", "cpu"), drcnet(*call, "--ray", "local")
+    one = drcnet(*call, "--device", "cpu", timeout=600)
+    several = drcnet(*call, "--ray", "local", timeout=600)
     assert one.returncode == several.returncode == 1, several.stderr
     records = [json.loads(result.stdout) for result in (one, several)]
     for record in records:
