@@ -120,7 +120,6 @@ def test_wrong_calls_are_refused_before_any_work(
     [
         (["in", "out"], 2, "--task"),
         (["--task", "defrost", "in", "out"], 2, "defrost"),
-        (["--task", "deshadow", "in", "out"], 3, "--task deshadow --weights FILE.safetensors"),
         (["--model", "nonsense", "in", "out"], 3, "nonsense"),
         (["--weights", "in/a.png", "in", "out"], 3, "safetensors"),
         (["--task", "denoise", "--model", "drcnet-s-derain", "in", "out"], 2, "made for derain"),
