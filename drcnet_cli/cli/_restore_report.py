@@ -98,8 +98,10 @@ class RunOutput:
         made = [outcome.job for outcome in outcomes if not outcome.error]
         if any(job.source == job.destination for job in made):
             return  # in place: nothing is left to compare with
-        folders = {job.destination.parent for job in made}
-        where = made[0].destination if len(made) == 1 else os.path.commonpath(folders)
+        folders = {f"{job.destination.parent}/" for job in made}
+        # An address, whose two slashes `commonpath` would make one, may be among them.
+        shared = os.path.commonprefix(list(folders)).rpartition("/")[0]
+        where = made[0].destination if len(made) == 1 else shared or "."
         note(f"In {where}; the same command with --report page.html shows before and after.")
 
     def _write_report(

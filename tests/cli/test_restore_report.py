@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drcnet_cli.cli._restore_report import RunOutput
+from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job, PassedOver, Plan
 from drcnet_cli.restore.pipeline import Outcome
 
@@ -23,6 +24,8 @@ def test_at_a_terminal_the_end_tells_where_results_are_and_how_to_see_them(monke
     said = ended(monkeypatch, capsys, one)
     assert "In out/a.png; the same command with --report page.html" in said
     assert "In out; the same" in ended(monkeypatch, capsys, one, other)
+    stored = [Job(Path("a.png"), Address(f"s3://pictures/out/{n}/a.png")) for n in (1, 2)]
+    assert "In s3://pictures/out; the same" in ended(monkeypatch, capsys, *stored)
 
 
 @pytest.mark.parametrize(
