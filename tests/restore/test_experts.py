@@ -179,5 +179,6 @@ def test_strength_is_of_all_steps_together(monkeypatch, strength, added):
     experts = {"denoise": Named("n", 10), "derain": Named("r", 100)}
     seeing(monkeypatch, rain_gaussian_25=1.0)
     picture = photograph() // 2
-    restored = looking(experts=experts.__getitem__, strength=strength).restore(picture)
+    restorer = looking(experts=lambda task, notify: experts[task], strength=strength)
+    restored = restorer.restore(picture)
     np.testing.assert_array_equal(restored, picture + added)
