@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from experiment_tables import Row, Table
+from experiment_tables import COMMON, Row, Table
 
 from drcnet_cli.networks import NETWORKS
 
@@ -16,12 +16,8 @@ _SMALL = {
     "network": "drcnet",
     "width": 16,
     "patches": "64x8",
-    "optimizer": "muon",
+    **COMMON,
     "lr": 4e-3,
-    "betas": [0.9, 0.95],
-    "clip": 0.1,
-    "weight_decay": 0.1,
-    "unusual": 0.0,
 }
 # The paper's three test sets by task, and what stands for each.
 _KINDS = {"derain": "rain", "denoise": "camera", "deblur": "blur"}

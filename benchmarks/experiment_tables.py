@@ -48,17 +48,21 @@ class Table:
 
 
 _NOISE, _RAIN, _HAZE = ("gaussian-15", "gaussian-25", "gaussian-50"), ("rain",), ("haze",)
+# How the small networks of all tables learn.
+COMMON = {
+    "optimizer": "muon",
+    "betas": [0.9, 0.95],
+    "clip": 0.1,
+    "weight_decay": 0.1,
+    "unusual": 0.0,
+}
 # Small enough for a CPU; the paper's sizes are the network's defaults.
 _SMALL_AIRNET = {
     "network": "airnet",
     "task": "auto",
     "patches": "64x15",
-    "optimizer": "muon",
+    **COMMON,
     "lr": 3e-3,
-    "betas": [0.9, 0.95],
-    "clip": 0.1,
-    "weight_decay": 0.1,
-    "unusual": 0.0,
 }
 _SIZES = ["features=24", "groups=2", "blocks=2", "encoder_widths=[16,32,64]", "shrink=2"]
 _SIZES.append("input_skip=true")
@@ -72,12 +76,8 @@ def _combination(name: str, kinds: Sequence[str], paper: str) -> Row:
 _SMALL_SPAIR = {
     "network": "spair",
     "patches": "64x8",
-    "optimizer": "muon",
+    **COMMON,
     "lr": 4e-3,
-    "betas": [0.9, 0.95],
-    "clip": 0.1,
-    "weight_decay": 0.1,
-    "unusual": 0.0,
     "localise_first": 0.3,
 }
 _SPAIR_SIZES = ["widths=[16,24,32]", "localisation_widths=[12,16,24]", "shrink=2"]
@@ -107,12 +107,8 @@ _SMALL_FDRNET = {
     "task": "hybrid",
     "degrade": "rain+hybrid-moderate",
     "patches": "64x8",
-    "optimizer": "muon",
+    **COMMON,
     "lr": 3e-3,
-    "betas": [0.9, 0.95],
-    "clip": 0.1,
-    "weight_decay": 0.1,
-    "unusual": 0.0,
 }
 _FDRNET_SIZES = ["phases=2", "process_blocks=1", "auxiliary_blocks=2", "shrink=2"]
 _FDRNET_SIZES.append("input_skip=true")

@@ -18,9 +18,9 @@ from drcnet_cli import settings
 settings.share_processors()
 settings.keep_memory()
 
-from drcnet_cli.files.plan import plan_files  # noqa: E402 - loads torch
+from drcnet_cli.device import usable_cores  # noqa: E402 - loads torch
+from drcnet_cli.files.plan import plan_files  # noqa: E402
 from drcnet_cli.imageio import is_image_name  # noqa: E402
-from drcnet_cli.parallel.jobs import usable_cores  # noqa: E402
 from drcnet_cli.parallel.processes import restore_jobs  # noqa: E402
 from drcnet_cli.restore.config import RestoreConfig  # noqa: E402
 from drcnet_cli.restore.pipeline import WriteOptions  # noqa: E402

@@ -1,17 +1,16 @@
 """How many processes restore on a CPU: as told, or as many as pay."""
 
-import os
 from dataclasses import replace
 
-from drcnet_cli.device import choose_device, free_memory
+from drcnet_cli.device import choose_device, free_memory, usable_cores
 from drcnet_cli.engines import TORCH
 from drcnet_cli.errors import UsageError
 from drcnet_cli.restore.config import RestoreConfig
 
 AUTO = "auto"
 
-# Of a process that restores a 12 MP picture with a bundled checkpoint (benchmarks/README.md,
-# "Processes on a CPU"), rounded up.
+# Of a process with a bundled checkpoint: assumed, as the next figure is; `benchmarks/jobs.py` is
+# there to measure them.
 MEMORY_OF_PROCESS = 2**30  # bytes
 # Fewer pictures do not make up for the seconds that each process takes to start.
 PICTURES_OF_PROCESS = 8
@@ -50,10 +49,3 @@ def _count(config: RestoreConfig, pictures: int) -> int:
         return 1
     fits = int(0.7 * free_memory(choose_device("cpu"))) // MEMORY_OF_PROCESS
     return max(1, min(usable_cores(), fits, pictures // PICTURES_OF_PROCESS))
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from drcnet_cli.device import usable_cores
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.train.samples import SampleSource
 
@@ -63,8 +64,7 @@ def requests(
 
 def default_workers(processes_here: int) -> int:
     """Return the number of worker processes: a core is left to each training process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(16, (cores or 2) // processes_here - 1))
+    return max(1, min(16, usable_cores() // processes_here - 1))
 
 
 def load_batches(
