@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -259,8 +260,8 @@ def plan_run(
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
     target = output and place_of(output)
-    named = [job.destination for job in (*plan.jobs, *plan.finished)]
-    if target and target in named and not shards:
+    named = (job.destination for job in chain(plan.jobs, plan.finished))
+    if target and not shards and target in named:
         format_for(target, written.format)
     return plan
 

@@ -1,6 +1,7 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -210,6 +211,7 @@ def _restore_plan(
 
 def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
     """Restore the pictures of a plan's shards, a line a shard; exit 130 if interrupted."""
+    from drcnet_cli.files.packed import Packed
     from drcnet_cli.files.writable import check_writable
     from drcnet_cli.parallel.shards import restore_shards
     from drcnet_cli.restore.pipeline import RunObserver
@@ -224,7 +226,7 @@ def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: Ru
             output.introduce(facts, devices)
         introduced.append(facts)
 
-    def shard_done(number: int, job: "Job", outcomes: "list[Outcome]") -> None:
+    def shard_done(number: int, job: "Job", outcomes: "Sequence[Outcome]") -> None:
         failed = sum(outcome.error is not None for outcome in outcomes)
         if not output.quiet:
             more = f", {failed} failed" if failed else ""
@@ -239,7 +241,7 @@ def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: Ru
     except KeyboardInterrupt:
         note("Interrupted: finished shards are whole; the same command goes on from here.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    pictures = replace(output.plan, jobs=tuple(outcome.job for outcome in outcomes))
+    pictures = replace(output.plan, jobs=Packed(outcome.job for outcome in outcomes))
     replace(output, plan=pictures).conclude(outcomes, observer.facts)
 
 

@@ -6,8 +6,8 @@ where the output is another by now, the job is done.
 """
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -38,15 +38,18 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def make_bundles(jobs: Iterable[Numbered], device: str = "cpu") -> Iterator[bytes]:
+def make_bundles(
+    jobs: Iterable[Numbered], device: str = "cpu", most_pictures: int | None = None
+) -> Iterator[bytes]:
     """Pack jobs into bundles of files of like size, the largest first among some thousands."""
     jobs, most_bytes = iter(jobs), MOST_BYTES[device]
+    most_pictures = most_pictures or MOST_PICTURES
     while chunk := list(islice(jobs, _SORTED_TOGETHER)):
         sized = sorted(((_size(job.source), number, job) for number, job in chunk), reverse=True)
         bundle: list[tuple[int, Job, Stamp]] = []
         total = 0
         for size, number, job in sized:
-            if bundle and (len(bundle) == MOST_PICTURES or total + size > most_bytes):
+            if bundle and (len(bundle) == most_pictures or total + size > most_bytes):
                 yield pickle.dumps(bundle)
                 bundle, total = [], 0
             bundle.append((number, job, _stamp(job.destination)))
@@ -74,10 +77,9 @@ def restore_bundle(
         yield pickle.dumps(Told(numbers[outcome.job], outcome, said))
 
 
-def unpack(packed: bytes, jobs: Sequence[Job]) -> Told:
-    """Read what a worker told; its job is the plan's own, which is in memory once."""
-    told: Told = pickle.loads(packed)
-    return replace(told, outcome=replace(told.outcome, job=jobs[told.number]))
+def unpack(packed: bytes) -> Told:
+    """Read what a worker told."""
+    return pickle.loads(packed)
 
 
 def _size(place: Place) -> int:

@@ -7,7 +7,7 @@ on either side are bounded in bytes, so a folder of any size and any picture tak
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ import numpy as np
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.imageio import (
@@ -44,6 +45,7 @@ READ_AHEAD = 2  # pictures
 WRITERS = 2
 PENDING_WRITES = 2  # pictures
 BYTES_IN_FLIGHT = 384 * 2**20
+SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def restore_files(
     restorer: "Restorer",
     options: WriteOptions,
     observer: RunObserver | None = None,
-) -> list[Outcome]:
+) -> Sequence[Outcome]:
     """Restore every job and return its outcome; only errors of this package's are kept from rising.
 
     Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
@@ -163,7 +165,7 @@ def restore_files(
     that were not begun have no outcome.
     """
     observer = observer or RunObserver()
-    outcomes: list[Outcome] = []
+    outcomes = Packed[Outcome]()
     refused = False
     pending: set[Future[Outcome]] = set()
     gate = _Gate(BYTES_IN_FLIGHT)
@@ -173,9 +175,10 @@ def restore_files(
         while len(pending) > limit:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                outcomes.append(future.result())
-                refused = refused or outcomes[-1].disk_refused
-                observer.finished(outcomes[-1])
+                outcome = future.result()
+                outcomes.append(outcome)
+                refused = refused or outcome.disk_refused
+                observer.finished(outcome)
 
     with (
         open_finisher(options.recipe, options.keep_dates) as finisher,

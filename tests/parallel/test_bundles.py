@@ -53,7 +53,7 @@ def test_a_bundle_that_comes_twice_is_restored_once(tmp_path, restorer):
 
     def restore():
         told = bundles.restore_bundle(bundle, restorer, WriteOptions(), ["said once"])
-        return [bundles.unpack(each, plan) for each in told]
+        return [bundles.unpack(each) for each in told]
 
     first = restore()
     stamps = [(tmp_path / "out" / name).stat() for name in ("a.png", "b.png")]
@@ -61,7 +61,7 @@ def test_a_bundle_that_comes_twice_is_restored_once(tmp_path, restorer):
     again = restore()
     assert {told.number for told in first} == {told.number for told in again} == {5, 6}
     assert [told.notes for told in first] == [("said once",), ()]
-    assert all(told.outcome.job is plan[told.number] for told in first + again)
+    assert all(told.outcome.job == plan[told.number] for told in first + again)
     assert {told.number: told.outcome.megapixels > 0 for told in again} == {5: False, 6: True}
     assert (tmp_path / "out" / "a.png").stat() == stamps[0]
     assert (tmp_path / "out" / "b.png").stat().st_size == stamps[1].st_size
