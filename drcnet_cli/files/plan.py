@@ -115,7 +115,7 @@ def plan_files(
     for job, there in pairs:
         doubt = None if overwrite or there is None else judge(there)
         if there is None or doubt is None:
-            to_do.append(job)
+            to_do.append(there or job)  # what there is, so that a new one can be told from it
             continue
         finished.append(there)
         if doubt:

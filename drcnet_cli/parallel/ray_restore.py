@@ -9,7 +9,7 @@ from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.parallel.bundles import make_bundles, restore_bundle, unpack
-from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, join
+from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, import_ray, join
 from drcnet_cli.parallel.hand_out import ROUNDS, HandOut, Setup, make_setup
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import (
@@ -35,8 +35,9 @@ class RestoreWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """Restore a batch's bundles, and tell what became of each job."""
         news: list[bytes] = []
+        succeeds = import_ray("ray").get_runtime_context().was_current_actor_reconstructed
         for bundle in batch["piece"]:
-            news += restore_bundle(bundle, self._restorer, self._options, self._notes)
+            news += restore_bundle(bundle, self._restorer, self._options, self._notes, succeeds)
         return {"news": news}
 
 
@@ -84,8 +85,7 @@ class _Run:
         self._open()
         self._hand_out(work, make_bundles(enumerate(self._jobs), self._setup.share.device))
         for _ in range(1, ROUNDS):
-            # One by one, so that a picture that ends its workers takes no other with it.
-            self._hand_out(work, make_bundles(self._unheard(), most_pictures=1))
+            self._hand_out(work, make_bundles(self._unheard(), again=True))
         for _, job in self._unheard():
             lost = f"{job.source} was not restored: its workers were lost."
             self._finish(Outcome(job, error=ImageError(lost, "Run the same command again")))
