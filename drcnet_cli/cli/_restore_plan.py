@@ -273,6 +273,28 @@ def plan_run(
     return plan
 
 
+def check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
+    """Raise UsageError for videos without what reads them, or with options that do not take them.
+
+    `refused`: those options, with what was given.
+    """
+    from drcnet_cli.imageio import install_hint
+    from drcnet_cli.imageio.kinds import VIDEO
+    from drcnet_cli.video import is_video_job
+
+    first = next((job.source for job in plan.jobs if is_video_job(job)), None)
+    if first is None:
+        return
+    if not VIDEO.is_read:
+        raise UsageError(
+            f"{first} is a video, which takes one more package to read.", install_hint([VIDEO])
+        )
+    if given := next((name for name, value in refused.items() if value), None):
+        raise UsageError(
+            f"{given} is for pictures, and {first} is a video.", f"Leave out {given}, or the videos"
+        )
+
+
 def _part(paths: list[str]) -> tuple[list[str], str]:
     """Part the inputs from the output, which is the last path."""
     if len(paths) < 2:

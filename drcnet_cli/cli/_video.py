@@ -1,4 +1,4 @@
-"""What `drcnet restore` does with videos: what does not go with them, and their progress."""
+"""What `drcnet restore` does with videos, and the progress of their frames."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ from rich.progress import (
 
 from drcnet_cli.cli._output import note, notifier, print_json, stderr_console
 from drcnet_cli.cli._progress import Bar
-from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
+from drcnet_cli.errors import EXIT_INTERRUPTED
 from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from drcnet_cli.cli._restore_report import RunOutput
-    from drcnet_cli.files.plan import Job, Plan
+    from drcnet_cli.files.plan import Job
     from drcnet_cli.progress import Progress
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.pipeline import Outcome, WriteOptions
@@ -28,39 +28,27 @@ if TYPE_CHECKING:
 _PLAIN_EVERY = 30.0  # seconds
 
 
-def check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
-    """Raise UsageError for videos without what reads them, or with options that do not take them.
-
-    `refused`: those options, with what was given.
-    """
-    from drcnet_cli.imageio import install_hint
-    from drcnet_cli.imageio.kinds import VIDEO
-    from drcnet_cli.video import is_video_job
-
-    first = next((job.source for job in plan.jobs if is_video_job(job)), None)
-    if first is None:
-        return
-    if not VIDEO.is_read:
-        raise UsageError(
-            f"{first} is a video, which takes one more package to read.", install_hint([VIDEO])
-        )
-    if given := next((name for name, value in refused.items() if value), None):
-        raise UsageError(
-            f"{given} is for pictures, and {first} is a video.", f"Leave out {given}, or the videos"
-        )
-
-
 def restore_shown(
     jobs: "list[Job]",
     config: "RestoreConfig",
     written: "WriteOptions",
     crf: int | None,
     output: "RunOutput",
+    *,
+    begins: bool,
+    spread: bool,
 ) -> "tuple[list[Outcome], RestorerFacts | None]":
-    """Restore videos with progress, a line each; exit 130 if interrupted."""
+    """Restore videos with progress, a line each; exit 130 if interrupted.
+
+    `begins`: nothing was restored, nor said of the run, before. `spread`: pictures go to several
+    processes, which is said not to be so here.
+    """
     from drcnet_cli.restore.pipeline import RunObserver
     from drcnet_cli.video.restore import restore_videos
 
+    tell = notifier(output.quiet)
+    if spread:
+        tell("Videos are restored one after the other, by one process on one device.")
     with VideoProgress(len(jobs), quiet=output.quiet) as shown:
 
         def finished(outcome: "Outcome") -> None:
@@ -68,11 +56,12 @@ def restore_shown(
             if output.as_json:
                 print_json(outcome.record())
 
-        observer = RunObserver(
-            finished=finished,
-            opened=lambda facts: output.introduce(facts, config.devices()[:1]),
-            note=notifier(output.quiet),
-        )
+        def opened(facts: "RestorerFacts") -> None:
+            if begins:
+                output.introduce(facts, config.devices()[:1])
+                output.list_skipped()
+
+        observer = RunObserver(finished=finished, opened=opened, note=tell)
         try:
             outcomes = restore_videos(jobs, config, written, observer, shown.follow, crf)
         except KeyboardInterrupt:

@@ -15,12 +15,12 @@ from drcnet_cli.cli._restore_plan import (
     Made,
     Masks,
     check_looks,
+    check_videos,
     choose_names,
     plan_run,
     plan_stream,
 )
 from drcnet_cli.cli._restore_report import RunOutput, check_report
-from drcnet_cli.cli._video import check_videos, restore_shown
 from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _restore_plan(
     crf: int | None,
 ) -> None:
     """Restore a plan's pictures, then its videos, with progress; exit 130 if interrupted."""
+    from drcnet_cli.cli._video import restore_shown
     from drcnet_cli.files.writable import check_writable
     from drcnet_cli.video import is_video_job
 
@@ -189,9 +190,11 @@ def _restore_plan(
     if pictures:
         outcomes, facts = _restore_pictures(pictures, config, written, output, processes, cluster)
     if videos and not any(outcome.disk_refused for outcome in outcomes):
-        if not pictures:
-            output.list_skipped()
-        more, facts = restore_shown(videos, config, written, crf, output)
+        spread = processes != "1" or len(config.devices()) > 1
+        begins = not pictures
+        more, facts = restore_shown(
+            videos, config, written, crf, output, begins=begins, spread=spread
+        )
         outcomes += more
     output.conclude(outcomes, facts)
 

@@ -154,6 +154,11 @@ def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
+def is_video(data: bytes) -> bool:
+    """Tell whether a file's first bytes are those of a video, as far as they tell."""
+    return _VIDEO.match(data) is not None
+
+
 def explain_no_picture(data: bytes) -> tuple[str, str] | None:
     """Return what bytes that are no picture are instead, and what helps, if that can be told."""
     if data.startswith(GIT_LFS_POINTER):
@@ -165,7 +170,7 @@ def explain_no_picture(data: bytes) -> tuple[str, str] | None:
         )
     if data.startswith(b"%PDF"):
         return "is a PDF document, not a picture.", "Export its pages as PNG first."
-    if _VIDEO.match(data):
+    if is_video(data):
         return (
             "is a video, not a picture.",
             "Videos are restored from files with a video's name: "

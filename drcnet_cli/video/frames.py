@@ -72,6 +72,7 @@ def look_at(frame: Frame) -> Look:
     planar, bits, subsampling = _planar(frame.format)
     is_rgb = planar.startswith("gbr")
     full = is_rgb or frame.color_range == FULL or "yuvj" in frame.format.name
+    full = full or (planar.startswith("gray") and frame.color_range != LIMITED)  # as FFmpeg has it
     matrix = RGB if is_rgb else UNSPECIFIED if frame.colorspace == RGB else frame.colorspace
     colour = find_colour(matrix, full, frame.width, frame.height)
     if colour is None:

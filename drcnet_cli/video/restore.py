@@ -146,6 +146,7 @@ class _Run:
                     self.progress(self.done.frames, max(source.total, self.done.frames))
             if target is not None:
                 target.finish()
+                self.progress(self.done.frames, self.done.frames)
                 self.notes += target.notes
         if source.lost:
             self.notes.append(f"{source.lost} frames before the first whole one left out")

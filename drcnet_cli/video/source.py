@@ -1,12 +1,12 @@
 """A video's file as it is read: its streams, packet by packet, and every failure one sentence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio.kinds import explain_no_picture
+from drcnet_cli.imageio.kinds import explain_no_picture, is_video
 from drcnet_cli.video.library import Container, Frame, Packet, Stream, load_av
 
 # What opens nothing but the file itself: a playlist under a video's name would fetch from anywhere.
@@ -18,7 +18,8 @@ _SAFELY = {
 # Of these the header says how long they are; of others it is guessed.
 _SAYS_LENGTH = ("mov", "matroska", "avi")
 _MISSING = 0.5  # seconds less than that, without which a file is cut off
-_REPAIR = "Copy it again, or keep what is whole: ffmpeg -i IN -c copy OUT.mkv"
+_AGAIN = "Copy or download it again."
+_REPAIR = "Copy it again, or let FFmpeg mend it: ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv"
 
 
 class Source:
@@ -122,20 +123,23 @@ def open_source(path: Path, name: str) -> Iterator[Source]:
     except OSError as error:
         raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
     if not start:
-        raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
+        raise ImageError(f"{name} is empty (0 bytes).", _AGAIN)
     try:
         # By its protocol, so that no name is taken for another one.
         container = av.open(f"file:{path}", container_options=_SAFELY, metadata_errors="replace")
     except av.FFmpegError as error:
-        plain = f"is damaged, cut off, or no video that is read ({error.strerror}).", _REPAIR
-        message, hint = _otherwise(start) or plain
-        raise ImageError(f"{name} {message}", hint) from error
+        raise _unopened(name, start, error.strerror) from error
     with container:
         yield Source(container, path, name)
 
 
-_Reader = Callable[[bytes], tuple[str, str] | None]
-_otherwise: _Reader = explain_no_picture
+def _unopened(name: str, start: bytes, reason: str) -> ImageError:
+    """Return the error for a file that cannot be opened, of which the first bytes are given."""
+    other = None if is_video(start) else explain_no_picture(start)
+    if other is None:
+        return ImageError(f"{name} is damaged, cut off, or no video ({reason}).", _AGAIN)
+    message, hint = (text.replace("picture", "video") for text in other)
+    return ImageError(f"{name} {message}", hint)
 
 
 def first_packet(path: Path, index: int) -> bytes:
