@@ -107,8 +107,10 @@ class Target:
     def copy(self, packet: Packet) -> None:
         """Copy a packet of another stream, unless that is left out."""
         stream = self._copies.get(packet.stream.index)
-        if stream is None or packet.dts is None:  # None: the stream has come to its end
+        if stream is None or (packet.dts is None and not packet.size):  # the stream has ended
             return
+        if packet.dts is None:  # as of a cover, which has no time at all
+            packet.pts = packet.dts = packet.pts or 0
         packet.stream = stream
         self._container.mux(packet)
 

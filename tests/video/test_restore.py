@@ -9,12 +9,15 @@ import pytest
 import video_clips as clips
 from video_clips import av, make_clip, opened
 
+from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job
+from drcnet_cli.progress import no_progress
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import RunObserver, WriteOptions
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.video.restore import restore_videos
 
+COVER = av.stream.Disposition.attached_pic
 BT709_FULL = {"color_range": 2, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
 
 
@@ -334,6 +337,51 @@ def test_sound_alone_is_no_video(restore, tmp_path):
     error = restore(tmp_path / "a.mp4", tmp_path / "b.mp4").error
     assert error is not None
     assert "has no moving picture" in error.message
+
+
+def test_addresses_are_copied_here_and_back(tiny_weights, tmp_path, memory):
+    source = make_clip(tmp_path / "a.mp4")
+    memory.pipe("/in/a.mp4", source.read_bytes())
+    job = Job(Address("memory://in/a.mp4"), Address("memory://out/b.mp4"))
+    config = RestoreConfig(tiny_weights, device="cpu", strength=0)
+
+    def follow(_):
+        return no_progress
+
+    (outcome,) = restore_videos([job], config, WriteOptions(), RunObserver(), follow, 1)
+    assert outcome.error is None
+    (tmp_path / "b.mp4").write_bytes(memory.cat("/out/b.mp4"))
+    assert difference(source, tmp_path / "b.mp4") < 1
+    memory.pipe("/in/a.mp4", b"hello")
+    (outcome,) = restore_videos([job], config, WriteOptions(), RunObserver(), follow, 1)
+    assert outcome.error is not None
+    assert "memory://in/a.mp4 is damaged, cut off, or no video" in outcome.error.message
+
+
+def test_a_cover_stays_with_its_film(restore, tmp_path):
+    make_clip(tmp_path / "film.mp4")
+    picture = make_clip(tmp_path / "cover.avi", codec="mjpeg", format="yuvj420p", steps=(24,))
+    data = clips.packets_of(picture, "video")[0][1]
+    with (
+        opened(tmp_path / "film.mp4") as film,
+        opened(picture) as cover,
+        av.open(str(tmp_path / "a.mp4"), "w") as container,
+    ):
+        covers = container.add_stream_from_template(cover.streams.video[0], opaque=True)
+        covers.disposition = COVER
+        video = container.add_stream_from_template(film.streams.video[0], opaque=True)
+        for packet in [*cover.demux(video=0), *film.demux(video=0)]:
+            if packet.dts is not None:
+                packet.stream = covers if packet.stream is cover.streams.video[0] else video
+                container.mux(packet)
+    assert restore(tmp_path / "a.mp4", tmp_path / "b.mp4").notes == ()
+    with opened(tmp_path / "b.mp4") as container:
+        (kept,) = (s for s in container.streams.video if s.disposition & COVER)
+        assert bytes(next(container.demux(kept))) == data
+    assert restore(tmp_path / "b.mp4", tmp_path / "c.mkv").notes == ()
+    with opened(tmp_path / "c.mkv") as container:
+        (kept,) = (s for s in container.streams if "filename" in s.metadata)
+        assert kept.metadata["filename"] == "cover.jpg"
 
 
 def test_odd_names_are_names(restore, tmp_path):
