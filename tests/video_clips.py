@@ -35,13 +35,14 @@ def make_clip(
     planes=None,
     setup=lambda container, video: None,
     options=None,
+    muxing=None,
 ):
     """Write a video; `planes`: the numbers of every frame, instead of the pattern.
 
     `setup` gets the container and its video stream before anything is encoded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=muxing or {}) as container:
         video = container.add_stream(codec, rate=25, options=options or {"crf": "1"})
         video.width, video.height, video.pix_fmt = *size, format
         video.time_base = video.codec_context.time_base = TIME_BASE

@@ -1,6 +1,7 @@
 """A frame's pixels: out of PyAV's frame as RGB, upright, and back into one like it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,7 @@ _YUV = re.compile(r"yuva?j?(420|422|444)p(\d*)(?:le)?")
 _GRAY = re.compile(r"gray(\d*)(?:le)?")
 _SUBSAMPLING = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
 LIMITED, FULL = 1, 2  # `color_range` in FFmpeg
-# `transfer_characteristics` of H.273: PQ and HLG.
-_HDR = {16: "PQ", 18: "HLG"}
+_PQ, _HLG = 16, 18  # `transfer_characteristics` of H.273
 
 # EXIF orientation by the signs of a display matrix's a, b, c and d (ISO 14496-12, 6.2.2).
 _ORIENTATIONS = {
@@ -45,8 +45,9 @@ class Look:
     """What a video's frames have in common, as its first one says.
 
     `planar`: the pixel format that they are read in; `bits` of it; `subsampling` of its chroma
-    (columns, rows). `matrix`: the display matrix, nine numbers, None without; `orientation`: the
-    EXIF orientation that it means. `tags`: range, primaries, transfer and matrix of the result.
+    (columns, rows). `tags`: range, primaries, transfer and matrix of the result. `notes`: what is
+    not kept. `matrix`: the display matrix, nine numbers, None without; `orientation`: the EXIF
+    orientation that it means.
     """
 
     width: int
@@ -56,7 +57,7 @@ class Look:
     subsampling: tuple[int, int]
     colour: Colour
     tags: dict[str, int]
-    has_alpha: bool
+    notes: tuple[str, ...]
     interlaced: bool
     matrix: tuple[int, ...] | None
     orientation: int
@@ -64,9 +65,9 @@ class Look:
 
 def look_at(frame: Frame) -> Look:
     """Find out how a frame is to be read; raises ImageError, the file still to be named."""
-    if kind := _HDR.get(frame.color_trc):
+    if frame.color_trc == _PQ:
         raise ImageError(
-            f"is an HDR video ({kind}), which is not restored: no checkpoint knows its brightness.",
+            "is an HDR video (PQ), which is not restored: no checkpoint knows its brightness.",
             "Make it SDR first, in the camera's program or by FFmpeg's tonemap",
         )
     planar, bits, subsampling = _planar(frame.format)
@@ -95,11 +96,22 @@ def look_at(frame: Frame) -> Look:
         subsampling,
         colour,
         tags,
-        not frame.format.has_palette and any(part.is_alpha for part in frame.format.components),
+        tuple(_losses(frame)),
         _has_fields(frame),
         turn,
         _ORIENTATIONS.get(_signs(turn), 1) if turn else 1,
     )
+
+
+def _losses(frame: Frame) -> Iterator[str]:
+    """Say what of a frame is not restored, or is left out."""
+    format = frame.format
+    if not format.has_palette and any(part.is_alpha for part in format.components):
+        yield "transparency left out"
+    if frame.color_trc == _HLG:  # made to look right where it is taken for SDR, as it is here
+        yield "HDR (HLG) restored as it is coded"
+    if frame.side_data.get("DOVI_METADATA") is not None:
+        yield "Dolby Vision's own data left out"
 
 
 def _planar(format: PixelFormat) -> tuple[str, int, tuple[int, int]]:

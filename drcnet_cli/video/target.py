@@ -37,7 +37,7 @@ class Encoding:
 
 def choose_encoding(look: Look) -> Encoding:
     """Choose what keeps most of a look; raises UsageError if this FFmpeg has no encoder."""
-    av, notes = load_av(), []
+    av, notes = load_av(), list(look.notes)
     encoder = next((name for name in _ENCODERS if name in av.codecs_available), None)
     if encoder is None:
         raise UsageError(
@@ -56,8 +56,6 @@ def choose_encoding(look: Look) -> Encoding:
         notes.append("colour is stored for every second pixel only")
     if look.bits > bits:
         notes.append(f"{bits} bits, not {look.bits}: more are not encoded")
-    if look.has_alpha:
-        notes.append("transparency left out")
     return Encoding(encoder, _pixel_format(chroma, bits), bits, chroma, tuple(notes))
 
 
@@ -164,8 +162,10 @@ class Target:
             kind = stream.metadata.get("mimetype", "image/jpeg")
             container.add_attachment(name, kind, first_packet(given.path, stream.index))
             return True
+        if _is_made_anew(stream, given.video):
+            return True
         if not _fits(stream, container.format.name):
-            return _is_made_anew(stream, given.video)
+            return False
         copied = container.add_stream_from_template(stream, opaque=True)
         copied.disposition = stream.disposition
         _describe_stream(copied, stream, strip)

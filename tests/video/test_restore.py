@@ -134,6 +134,22 @@ def test_attachments_are_kept(restore, tmp_path):
         assert (font.name, font.mimetype, font.data) == ("type.ttf", "font/ttf", b"letters")
 
 
+def test_a_time_code_and_a_phones_own_tags_are_kept(restore, tmp_path):
+    tags = {"com.apple.quicktime.make": "A maker", "title": "A title"}
+
+    def setup(container, video):
+        video.metadata["timecode"] = "01:02:03:04"
+        container.metadata.update(tags)
+
+    muxing = {"movflags": "use_metadata_tags"}
+    source = make_clip(tmp_path / "a.mov", setup=setup, muxing=muxing)
+    assert restore(source, tmp_path / "b.mov").notes == ()
+    with opened(tmp_path / "b.mov") as container:
+        assert {key: container.metadata.get(key) for key in tags} == tags
+        assert container.streams.video[0].metadata["timecode"] == "01:02:03:04"
+        assert [stream.type for stream in container.streams] == ["video", "data"]
+
+
 def test_metadata_is_left_out_where_that_is_wanted(restore, tmp_path):
     def setup(container, video):
         container.metadata["title"] = "A title"
@@ -250,6 +266,19 @@ def test_what_other_codecs_give_is_encoded_with_nothing_lost(
     assert difference(source, tmp_path / "b.mkv") < 2
 
 
+def test_hlg_stays_hlg(restore, tmp_path):
+    def setup(container, video):
+        context = video.codec_context
+        context.color_trc, context.color_primaries, context.colorspace = 18, 9, 9
+
+    source = make_clip(tmp_path / "a.mov", format="yuv420p10le", setup=setup)
+    outcome = restore(source, tmp_path / "b.mov")
+    assert outcome.notes == ("HDR (HLG) restored as it is coded",)
+    with opened(tmp_path / "b.mov") as container:
+        context = container.streams.video[0].codec_context
+        assert (context.color_trc, context.color_primaries, context.colorspace) == (18, 9, 9)
+
+
 def test_transparency_is_said_to_be_lost(restore, tmp_path):
     source = make_clip(tmp_path / "a.mkv", codec="ffv1", format="yuva420p", options={"n": "1"})
     assert restore(source, tmp_path / "b.mkv").notes == ("transparency left out",)
@@ -267,7 +296,7 @@ def test_crf_decides_on_the_size(restore, tmp_path):
 # Refused, or damaged
 
 
-def test_hdr_is_refused(restore, tmp_path):
+def test_pq_is_refused(restore, tmp_path):
     def setup(container, video):
         video.codec_context.color_trc = 16
         video.codec_context.color_primaries = video.codec_context.colorspace = 9
