@@ -237,6 +237,7 @@ def _only_unread(plan: "Plan") -> bool:
 def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
     """Count and name the pictures of kinds that cannot be read here, and say what helps."""
     from drcnet_cli.imageio import install_hint, kind_of_name, unread_error
+    from drcnet_cli.imageio.kinds import VIDEO
 
     if as_json:
         for path in plan.unread:
@@ -245,8 +246,9 @@ def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
         return
     counts = Counter(path.suffix.lower() for path in plan.unread)
     named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    what = "picture" if len(plan.unread) == 1 else "pictures"
     kinds = [kind for path in plan.unread if (kind := kind_of_name(path))]
+    what = "file" if VIDEO in kinds else "picture"
+    what += "" if len(plan.unread) == 1 else "s"
     note(
         f"Left out: {len(plan.unread)} {what} of kinds that are not read here ({named}). "
         f"{install_hint(kinds)}".rstrip()

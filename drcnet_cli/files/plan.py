@@ -60,6 +60,8 @@ class Plan:
 Rename = Callable[[str, str], str]
 # A job, and the same with what is known of its output; None: there is none.
 Pair = tuple[Job, Job | None]
+# Returns the ending of a file's output whatever `suffix` says, None where that decides.
+OwnEnding = Callable[[Place], str | None]
 # Returns None for a job to be done, "" for a finished one, else what is odd about its output.
 Judge = Callable[[Job], str | None]
 
@@ -67,6 +69,11 @@ Judge = Callable[[Job], str | None]
 def is_there(job: Job) -> str | None:
     """Count every output that exists as finished, and nothing that is to be replaced in place."""
     return None if job.source == job.destination else ""
+
+
+def no_ending(_: Place) -> str | None:
+    """Let every output's ending be decided by `suffix`."""
+    return None
 
 
 def plan_files(
@@ -78,6 +85,7 @@ def plan_files(
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
+    own_ending: OwnEnding = no_ending,
     rename: Rename | None = None,
     judge: Judge = is_there,
 ) -> Plan:
@@ -86,9 +94,9 @@ def plan_files(
     A lone file goes to the output's name, or into it if that is a folder or ends with a slash.
     Everything else goes into the output folder: a lone folder's tree is mirrored there, a folder
     among several inputs below its own name, a pattern's matches as they lie below its fixed part.
-    `suffix` (`.png`) replaces the extension of what goes into a folder, and `rename`
-    makes the name of stem and ending. `output` is None exactly when `in_place`, which makes every
-    destination its source.
+    `suffix` (`.png`) replaces the extension of what goes into a folder, but for files that
+    `own_ending` has one for; `rename` makes the name of stem and ending. `output` is None exactly
+    when `in_place`, which makes every destination its source.
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
     so it is whole. `judge` may think otherwise, and of files in place. A plan may be empty.
@@ -107,7 +115,7 @@ def plan_files(
     if target is None:
         pairs = ((job, job) for job in _in_place(found.images))
     else:
-        assigned = _assign(found, target, suffix, rename, is_image)
+        assigned = _assign(found, target, suffix, own_ending, rename, is_image)
         jobs = _drop_duplicates(_check_lengths(assigned))
         is_elsewhere = is_address(target)
         pairs = _whole_objects(jobs, Address(target)) if is_elsewhere else _whole_outputs(jobs)
@@ -182,6 +190,7 @@ def _assign(
     found: Discovery,
     output: str,
     suffix: str | None,
+    own_ending: OwnEnding,
     rename: Rename | None,
     is_image: IsImage,
 ) -> Iterator[Job]:
@@ -199,7 +208,9 @@ def _assign(
         place = image.place
         # An unknown ending, as in `scan.0001`, is a part of the name.
         stem, ending = (place.stem, place.suffix) if is_image(place) else (place.name, "")
-        if suffix is not None:
+        if (own := own_ending(place)) is not None:
+            ending = own
+        elif suffix is not None:
             ending = "." + suffix.removeprefix(".")
         name = rename(stem, ending) if rename else stem + ending
         if rename and is_image(place) and not is_image(Path(name)):
