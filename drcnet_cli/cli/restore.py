@@ -16,6 +16,7 @@ from drcnet_cli.cli._restore_plan import (
     Masks,
     check_looks,
     choose_names,
+    choose_pages,
     plan_run,
     plan_stream,
 )
@@ -55,6 +56,7 @@ def restore(
     float_range: options.FloatRangeOption = None,
     background: options.BackgroundOption = None,
     strength: options.StrengthOption = 1.0,
+    pages: options.PagesOption = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -124,6 +126,7 @@ def restore(
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
     made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask)
     masks = Masks(mask, mask_out, mask_format)
+    written = choose_pages(written, pages, in_place)
     if streams:
         masks.refuse_stream()
         plan = plan_stream(paths, format, suffix or name, overwrite, as_json)
@@ -135,7 +138,7 @@ def restore(
             asked.check_shards(report, masks, ray or jobs)
         plan = plan_run(asked, written, partial(made.recipe, written), quiet)
         plan = masks.join(plan, None if in_place else Path(paths[-1]))
-    output = RunOutput(plan, checkpoint, report, quiet, as_json)
+    output = RunOutput(plan, checkpoint, report, quiet, as_json, written.pages)
     if dry_run:
         output.list_plan()
         return

@@ -40,6 +40,8 @@ class LookingRestorer(Restorer):
         self._open = experts
         self._experts: dict[str, Restorer] = {}
         self._explain = explain
+        self._in_series = False
+        self._first: Diagnosis | None = None  # of a series
         self._asked: list[Restorer] = []  # for the last picture
 
     def describe_tiles(self) -> str:
@@ -47,11 +49,20 @@ class LookingRestorer(Restorer):
         by = ", or the checkpoint for what is wrong" if self._open is not None else ""
         return f"{super().describe_tiles()}{by}"
 
+    def begin_series(self) -> None:
+        """Restore the pictures that follow as the first of them needs it: others would flicker."""
+        self._in_series, self._first = True, None
+
+    def end_series(self) -> None:
+        """Look at each picture again."""
+        self._in_series, self._first = False, None
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:
         """Restore one picture as `Restorer.restore` does, by whatever suits it best."""
-        found = diagnose(self.network, self.info, self.device, pixels)
+        found = self._first or diagnose(self.network, self.info, self.device, pixels)
+        self._first = found if self._in_series else None
         self._asked = self._choose(found)
         names = tuple(restorer.info.name for restorer in self._asked)
         self.diagnosis = replace(found, restored_by=names)
