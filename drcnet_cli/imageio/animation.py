@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio.decode import check_size
 from drcnet_cli.imageio.picture import Metadata, Picture, peak_value, turn_upright
 
@@ -96,6 +97,11 @@ class Animation:
     def _seen(self, canvas: "_Canvas", opaque: bool) -> Picture:
         pixels, cover = (turn_upright(part, self.orientation).copy() for part in canvas)
         return Picture(pixels, None if opaque else cover, self.metadata)
+
+
+def no_frame(damage: str) -> ImageError:
+    """Make the error for an animation of which not one frame is whole."""
+    return ImageError(f"is damaged or cut off ({damage}).", "Copy or download it again.")
 
 
 _Canvas: TypeAlias = tuple[np.ndarray, np.ndarray]  # colours H x W x C, alpha H x W

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import BinaryIO
 
-from drcnet_cli.imageio.animation import After, Animation, Region, changed_box, cropped
+from drcnet_cli.imageio.animation import (
+    After,
+    Animation,
+    Region,
+    changed_box,
+    cropped,
+    no_frame,
+)
 from drcnet_cli.imageio.decode import stored_orientation, upright_metadata
 from drcnet_cli.imageio.lazy import FileBytes
 from drcnet_cli.imageio.picture import Picture
@@ -41,22 +48,20 @@ class _Found:
 def read_animation(data: FileBytes) -> Animation | None:
     """Read what a PNG file says of its frames; None for fewer than two.
 
-    Raises struct.error for frames that say nothing of themselves.
+    Raises ImageError for an animation without one whole frame.
     """
     found = _walk(data)
-    if found is None or not found.controls:
+    if found is None:
         return None
     width, height, _, colour = struct.unpack_from(">IIBB", found.header)
     has_alpha = colour in (GRAY_ALPHA, RGBA) or b"tRNS" in found.decoding
     ends = [*found.controls[1:], found.end]
+    starts = found.controls[:-1] if found.damage else found.controls  # without what is cut off
     regions = [
-        _region(data, start, end, has_alpha)
-        for start, end in zip(found.controls, ends, strict=True)
+        _region(data, start, end, has_alpha) for start, end in zip(starts, ends, strict=False)
     ]
-    if found.damage:
-        regions.pop()  # it is the one that is cut off
     if not regions:
-        return None
+        raise no_frame(found.damage)
     raw = metadata_of(found.kept)
     if found.poster:
         raw = replace(raw, notes=(*raw.notes, _NO_POSTER))

@@ -80,7 +80,6 @@ _WRITERS = {
             xmp=True,
             pages=True,
         ),
-        Format("GIF", (".gif",), alpha=True, icc=True, xmp=True, longest_side=65535, frames=True),
         Format("BMP", (".bmp", ".dib"), dpi=True),
         Format(
             "AVIF",
@@ -95,6 +94,7 @@ _WRITERS = {
         Format("JPEG2000", (".jp2", ".jpx"), alpha=True),
         Format("PPM", (".ppm", ".pgm", ".pnm"), (_U8, _U16)),
         Format("TGA", (".tga",), alpha=True, longest_side=65535),
+        Format("GIF", (".gif",), alpha=True, icc=True, xmp=True, longest_side=65535, frames=True),
     )
 }
 

@@ -73,7 +73,7 @@ def _table_bytes(flags: int) -> int:
 
 def _walk(data: FileBytes, at: int) -> _Found:
     """Follow the blocks to the end."""
-    found = _Found()
+    found, kind = _Found(), b""
     try:
         while (kind := data[at : at + 1]) != _END:
             if not kind:
@@ -86,7 +86,9 @@ def _walk(data: FileBytes, at: int) -> _Found:
             else:
                 at += 1  # some writers leave bytes between blocks
     except struct.error:
-        found.damage = "the file ends too early"
+        # Behind a first frame only another one is missed, as by those who read stills.
+        if kind == _IMAGE or len(found.regions) > 1:
+            found.damage = "the file ends too early"
     return found
 
 
@@ -237,7 +239,7 @@ def _encoded(picture: Picture) -> tuple[bytes, bytes, int | None]:
     hidden = None
     if picture.alpha is not None and _is_seen_through(picture):
         hidden = picture.alpha < _SEEN_FROM
-    image = _indexed(picture.pixels, hidden)
+    image, key = _indexed(picture.pixels, hidden)
     encoded = BytesIO()
     image.save(encoded, "GIF", optimize=False, interlace=0)
     still = FileBytes(encoded)
@@ -245,23 +247,34 @@ def _encoded(picture: Picture) -> tuple[bytes, bytes, int | None]:
     table = still[13:at]
     while still[at : at + 1] != _IMAGE:
         at = [end for _, end in sub_blocks(still, at + 2)][-1]
-    return table, still[at + 10 : len(still) - 1], None if hidden is None else _COLOURS - 1
+    return table, still[at + 10 : len(still) - 1], key
 
 
-def _indexed(pixels: np.ndarray, hidden: np.ndarray | None) -> Image.Image:
-    """Choose colours: exactly the picture's where they are few enough."""
+def _indexed(pixels: np.ndarray, hidden: np.ndarray | None) -> tuple[Image.Image, int | None]:
+    """Choose colours, exactly the picture's where they are few enough, and a transparent one."""
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if hidden is None:
-        return Image.fromarray(pixels).quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=1)
+        return Image.fromarray(pixels).quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=1), None
     seen = pixels[~hidden]
     pixels = np.where(hidden[..., None], seen[0] if len(seen) else 0, pixels).astype(np.uint8)
     image = Image.fromarray(pixels).quantize(_COLOURS - 1, Image.Quantize.MEDIANCUT, kmeans=1)
+    table = (image.getpalette() or [])[: 3 * (_COLOURS - 1)]
     indices = np.asarray(image).copy()
-    indices[hidden] = _COLOURS - 1
+    indices[hidden] = key = len(table) // 3
     keyed = Image.fromarray(indices)
-    keyed.putpalette((image.getpalette() or []) + [0] * 3 * _COLOURS)
-    return keyed
+    keyed.putpalette([*table, 0, 0, 0])
+    return keyed, key
+
+
+def losses(picture: Picture) -> list[str]:
+    """Name what GIF cannot keep of a picture's 8-bit pixels."""
+    lost, alpha = [], picture.alpha
+    if picture.pixels.shape[2] == 3 and not Image.fromarray(picture.pixels).getcolors(_COLOURS):
+        lost.append("colours reduced to 256, all that a GIF's frame has")
+    if alpha is not None and bool(((alpha > 0) & (alpha < 255)).any()):
+        lost.append("partial transparency became all or none, as GIF has it")
+    return lost
 
 
 def write_gif(picture: Picture, file: BinaryIO) -> None:

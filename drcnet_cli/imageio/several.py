@@ -103,15 +103,15 @@ def read_pictures(
     file = _open(source, name)
     found = None
     try:
-        with opening(name):
+        with opening(name), naming(name):
             found = _find(file, name, float_range)
-            if found is None:
-                data = file.getvalue() if isinstance(file, BytesIO) else read_bytes(source, name)
-                picture = decode_picture(data, name, float_range)
-                with naming(name):
-                    if pages is not None:
-                        pages.choose(1)
-                return picture
+        if found is None:
+            data = file.getvalue() if isinstance(file, BytesIO) else read_bytes(source, name)
+            picture = decode_picture(data, name, float_range)
+            with naming(name):
+                if pages is not None:
+                    pages.choose(1)
+            return picture
         found.choose(pages)
         if len(found) > 1:
             file = None

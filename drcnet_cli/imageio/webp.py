@@ -10,7 +10,14 @@ from io import BytesIO
 from typing import BinaryIO
 
 from drcnet_cli.errors import ImageError
-from drcnet_cli.imageio.animation import Animation, Region, Ticks, changed_box, cropped
+from drcnet_cli.imageio.animation import (
+    Animation,
+    Region,
+    Ticks,
+    changed_box,
+    cropped,
+    no_frame,
+)
 from drcnet_cli.imageio.decode import (
     pillow_image,
     pixels_of,
@@ -35,7 +42,7 @@ def is_webp(head: bytes) -> bool:
 def read_animation(data: FileBytes) -> Animation | None:
     """Read what a WebP file says of its frames; None for fewer than two.
 
-    Raises struct.error where it ends in its header.
+    Raises struct.error where it ends in its header, ImageError without one whole frame.
     """
     kind, _, flags = data.unpack("<4sIB", 12)
     if kind != b"VP8X" or not flags & _ANIMATED:
@@ -53,7 +60,9 @@ def read_animation(data: FileBytes) -> Animation | None:
                 kept.setdefault(kind, data[start:end])
     except (struct.error, ValueError):
         damage = "the file ends too early"
-    if len(regions) + bool(damage) < 2 or not regions:
+    if not regions:
+        raise no_frame(damage or "it has no frames")
+    if len(regions) == 1 and not damage:
         return None
     names = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
     found = {name: kept[kind] for name, kind in names.items() if kept.get(kind)}

@@ -12,6 +12,7 @@ from drcnet_cli.errors import DrcnetError, ImageError, RemoteError, StorageError
 from drcnet_cli.files.addresses import Address, Place
 from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.files.remote import write_object
+from drcnet_cli.imageio import gif
 from drcnet_cli.imageio.cicp import is_lost
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
@@ -179,6 +180,8 @@ def fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[Pi
         )
         alpha = None if picture.alpha is None else rescale(picture.alpha, deepest)
         picture = replace(picture, pixels=rescale(picture.pixels, deepest), alpha=alpha)
+    if writer.name == "GIF":
+        notes += gif.losses(picture)
     metadata, lost = _fit_metadata(picture, writer)
     if lost:
         notes.append(f"{writer.name} cannot hold {', '.join(lost)}: left out")

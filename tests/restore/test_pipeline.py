@@ -193,10 +193,10 @@ def test_an_output_that_cannot_be_written_is_not_computed(tmp_path, monkeypatch)
     monkeypatch.setattr(made, "restore", no_memory)
     job = make_jobs(tmp_path, 1)[0]
     (outcome,) = restore_files(
-        [Job(job.source, job.destination.with_suffix(".gif"))], made, WriteOptions()
+        [Job(job.source, job.destination.with_suffix(".pbm"))], made, WriteOptions()
     )
     assert outcome.error is not None
-    assert ".gif" in outcome.error.message
+    assert ".pbm" in outcome.error.message
 
 
 def test_records_are_plain_json(tmp_path):
