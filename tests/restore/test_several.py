@@ -15,6 +15,7 @@ from tiff_files import PAGE, joined, page
 from torch import nn
 
 from drcnet_cli.errors import StorageError
+from drcnet_cli.files.addresses import place_of
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import Several, parse_pages, read_picture, read_pictures
 from drcnet_cli.networks.checkpoint import CheckpointInfo
@@ -183,3 +184,17 @@ def test_a_stream_of_several_stays_what_it_is(tmp_path, monkeypatch):
         found = read_pictures(BytesIO(out.getvalue()))
         assert isinstance(found, Several)
         assert found.format == {b"G": "GIF", b"I": "TIFF"}[data[:1]]
+
+
+def test_addresses_are_read_and_written_whole(memory):
+    memory.pipe_file("/in/a.webp", animation("WEBP", FRAMES))
+    memory.pipe_file("/in/b.webp", animation("WEBP", FRAMES)[:-50])
+    jobs = [
+        Job(place_of(f"memory://in/{name}"), place_of(f"memory://out/{name}"))
+        for name in ("a.webp", "b.webp")
+    ]
+    good, bad = restore_files(jobs, make_restorer(), WriteOptions())
+    assert good.error is None and good.pictures == 3
+    assert len(opened(memory.cat_file("/out/a.webp"))) == 3
+    assert bad.error is not None and "behind its frame 2" in bad.error.message
+    assert not memory.exists("/out/b.webp")
