@@ -8,6 +8,7 @@ before the next is drawn is said, too.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from drcnet_cli.errors import ImageError
 from drcnet_cli.imageio.decode import check_size
 from drcnet_cli.imageio.picture import Metadata, Picture, peak_value, turn_upright
+
+# Durations, which are few in a file, are kept once each.
+fraction = lru_cache(maxsize=256)(Fraction)
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom
 # What is left of a frame: all, nothing, or what was there before it.

@@ -17,10 +17,11 @@ from drcnet_cli.imageio.animation import (
     Region,
     changed_box,
     cropped,
+    fraction,
     no_frame,
 )
 from drcnet_cli.imageio.decode import stored_orientation, upright_metadata
-from drcnet_cli.imageio.lazy import FileBytes
+from drcnet_cli.imageio.lazy import MOST_PICTURES, TOO_MANY, FileBytes
 from drcnet_cli.imageio.picture import Picture
 from drcnet_cli.imageio.png import GRAY_ALPHA, MAGIC, RGBA, metadata_of, read_png
 from drcnet_cli.imageio.png_write import compressed, write_chunk, write_head
@@ -92,6 +93,9 @@ def _walk(data: FileBytes) -> _Found | None:
             if kind == b"IDAT" and found.frames < 2:
                 return None
             found.end = end
+            if len(found.controls) > MOST_PICTURES:
+                found.damage = TOO_MANY
+                break
             _note(data, found, kind, start, end)
     except (struct.error, ValueError):
         found.damage = "the file ends too early"
@@ -140,7 +144,7 @@ def _region(data: FileBytes, start: int, end: int, has_alpha: bool) -> Region:
         top,
         width,
         height,
-        Fraction(over, under or 100),
+        fraction(over, under or 100),
         over=blend == 1,
         after=_AFTER.get(after, "stays"),
         has_alpha=has_alpha,

@@ -13,9 +13,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from drcnet_cli.imageio.animation import After, Animation, Region, Ticks, changed_box, cropped
+from drcnet_cli.imageio.animation import (
+    After,
+    Animation,
+    Region,
+    Ticks,
+    changed_box,
+    cropped,
+    fraction,
+)
 from drcnet_cli.imageio.decode import pillow_image, pixels_of
-from drcnet_cli.imageio.lazy import FileBytes, sub_blocks
+from drcnet_cli.imageio.lazy import MOST_PICTURES, TOO_MANY, FileBytes, sub_blocks
 from drcnet_cli.imageio.picture import Metadata, Picture
 
 MAGIC = (b"GIF87a", b"GIF89a")
@@ -76,6 +84,9 @@ def _walk(data: FileBytes, at: int) -> _Found:
     found, kind = _Found(), b""
     try:
         while (kind := data[at : at + 1]) != _END:
+            if len(found.regions) == MOST_PICTURES:
+                found.damage = TOO_MANY
+                break
             if not kind:
                 found.notes = ("its end mark is missing",)
                 break
@@ -103,7 +114,7 @@ def _read_image(data: FileBytes, at: int, found: _Found) -> int:
             top,
             width,
             height,
-            Fraction(hundredths, 100),
+            fraction(hundredths, 100),
             over=True,
             after=_AFTER.get(control >> 2 & 7, "stays"),
             has_alpha=has_key,

@@ -4,6 +4,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+# Listing a file's pictures takes 200 bytes each, those of a hostile file must end somewhere.
+MOST_PICTURES = 2**20
+TOO_MANY = f"more than {MOST_PICTURES} pictures are not read"
+
 
 class FileBytes:
     """The bytes of a binary file that can seek; slices are read when they are taken.

@@ -21,7 +21,7 @@ from drcnet_cli.imageio.ifd import (
     read_directory,
     write_directory,
 )
-from drcnet_cli.imageio.lazy import FileBytes
+from drcnet_cli.imageio.lazy import MOST_PICTURES, TOO_MANY, FileBytes
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _SUB_IFDS = 254, 255, 256, 257, 262, 330
 _DNG_VERSION = 50706
@@ -101,11 +101,11 @@ class PageList:
 
 
 def list_pages(data: FileBytes, layout: Layout, first: int) -> PageList | None:
-    """List the pages of a file that has several, be there any number; None for others.
+    """List the pages of a file that has several; None for others.
 
     Raises struct.error or ValueError where the first directory is none.
     """
-    chain, broken = _chain(data, layout, first, most=float("inf"))
+    chain, broken = _chain(data, layout, first, MOST_PICTURES)
     below = list(_below(data, layout, chain))
     full = tuple(entry.at for entry in chain if not entry.is_reduced and not entry.is_mask)
     if len(full) < 2 or any(entry.is_raw for entry in (*chain, *below)):
@@ -118,7 +118,10 @@ def list_pages(data: FileBytes, layout: Layout, first: int) -> PageList | None:
         for what, count in counts.items()
         if count
     )
-    return PageList(full, notes, "its further pages are damaged" if broken else "")
+    damage = "its further pages are damaged" if broken else ""
+    if len(chain) == MOST_PICTURES:
+        damage = TOO_MANY
+    return PageList(full, notes, damage)
 
 
 def _plural(what: str) -> str:
@@ -171,7 +174,7 @@ def first_page_at(data: bytes, layout: Layout, at: int) -> bytes:
 
 
 def _chain(
-    data: Data, layout: Layout, first: int, most: float = _MOST_PAGES
+    data: Data, layout: Layout, first: int, most: int = _MOST_PAGES
 ) -> tuple[list[_Entry], list[str]]:
     """Return the pages in a row; a damaged one beside a sound first one ends it, said."""
     chain = [_entry(data, layout, first)]

@@ -16,6 +16,7 @@ from drcnet_cli.imageio.animation import (
     Ticks,
     changed_box,
     cropped,
+    fraction,
     no_frame,
 )
 from drcnet_cli.imageio.decode import (
@@ -24,7 +25,7 @@ from drcnet_cli.imageio.decode import (
     stored_orientation,
     upright_metadata,
 )
-from drcnet_cli.imageio.lazy import FileBytes
+from drcnet_cli.imageio.lazy import MOST_PICTURES, TOO_MANY, FileBytes
 from drcnet_cli.imageio.picture import Metadata, Picture
 
 _ANIMATED, _XMP, _EXIF, _ALPHA, _ICC = 2, 4, 8, 16, 32
@@ -52,6 +53,9 @@ def read_animation(data: FileBytes) -> Animation | None:
     kept: dict[bytes, bytes] = {}
     try:
         for kind, start, end in _chunks(data, 12):
+            if len(regions) == MOST_PICTURES:
+                damage = TOO_MANY
+                break
             if kind == b"ANMF":
                 regions.append(_region(data, start, end))
             elif kind == b"ANIM":
@@ -100,7 +104,7 @@ def _region(data: FileBytes, start: int, end: int) -> Region:
         2 * top,
         width + 1,
         height + 1,
-        Fraction(duration, 1000),
+        fraction(duration, 1000),
         over=not head[15] & _NO_BLENDING,
         after="cleared" if head[15] & _CLEARED else "stays",
         has_alpha=kind == b"ALPH" or (kind == b"VP8L" and bool(bits >> 28 & 1)),
