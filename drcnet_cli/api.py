@@ -1,4 +1,4 @@
-"""The Python interface: load a model, restore an image."""
+"""The Python interface: load a model, restore an image or a file."""
 
 import warnings
 from functools import lru_cache
@@ -11,13 +11,17 @@ from PIL.Image import Image
 
 from drcnet_cli.engines import TORCH
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.addresses import place_of
+from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import (
     keep_hidden,
+    parse_pages,
     picture_from_image,
     picture_to_image,
     visible_pixels,
 )
 from drcnet_cli.restore.config import LoadedModel, RestoreConfig, open_model
+from drcnet_cli.restore.pipeline import WriteOptions, restore_files
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
 
@@ -89,6 +93,38 @@ def restore_image(
     return restored.reshape(image.shape).astype(image.dtype, copy=False)
 
 
+def restore_file(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    task: str | None = None,
+    model: str | Path | LoadedModel | None = None,
+    pages: str | None = None,
+    format: str | None = None,
+    quality: int | None = None,
+    strength: float = 1.0,
+) -> list[str]:
+    """Restore a file with all that it carries, as `drcnet restore` does; return what was lost.
+
+    Animations and files of several pages are restored one picture after the other, in flat memory.
+    `pages`: only some of them, as "1,3-5", counted from 1. `task`, `model` and `strength` are those
+    of `restore_image`; `format` ("png") and `quality` those of `drcnet restore`. What lies at the
+    destination is replaced.
+
+    Raises ImageError for a file that cannot be read or written, UsageError for pages that are none,
+    and what `restore_image` raises.
+    """
+    loaded = model if isinstance(model, LoadedModel) else _load_cached(model or task)
+    loaded.info.check_task(task)
+    chosen = None if pages is None else parse_pages(pages)
+    job = Job(place_of(str(source)), place_of(str(destination)))
+    options = WriteOptions(format, quality, pages=chosen)
+    (outcome,) = restore_files([job], loaded.restorer(strength=strength), options)
+    if outcome.error is not None:
+        raise outcome.error
+    return list(outcome.notes)
+
+
 def _restore(restorer: Restorer, pixels: Array) -> Array:
     restored = restorer.restore(pixels)
     if note := restorer.remark():
@@ -102,8 +138,7 @@ def _load_cached(name: str | Path | None) -> LoadedModel:
     """Keep the last few models, so that a loop over images loads each once."""
     if not isinstance(name, str | Path):
         raise UsageError(
-            "restore_image was told neither a task nor a model.",
-            'Use restore_image(image, task="denoise")',
+            "Neither a task nor a model is given.", 'Add task="denoise", as an example'
         )
     return load_model(name)
 

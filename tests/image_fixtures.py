@@ -158,12 +158,12 @@ def _append_directory(file: bytearray, order: str, entries: dict) -> int:
     after = start + 2 + 12 * len(entries) + 4
     file += struct.pack(order + "H", len(entries))
     for number, (kind, values) in sorted(entries.items()):
-        code = {1: "B", 2: "B", 3: "H", 4: "I", 7: "B"}[kind]
+        code, each = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B"}[kind], 1 + (kind == 5)
         raw = struct.pack(f"{order}{len(values)}{code}", *values)
         if len(raw) > 4:
             place, tail = after + len(tail), tail + raw + bytes(len(raw) % 2)
             raw = struct.pack(order + "I", place)
-        file += struct.pack(order + "HHI", number, kind, len(values)) + raw.ljust(4, b"\0")
+        file += struct.pack(order + "HHI", number, kind, len(values) // each) + raw.ljust(4, b"\0")
     link = len(file)
     file += bytes(4) + tail
     return link

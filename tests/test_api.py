@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from animation_files import animation, few_colours, opened
 from conftest import photograph
 from PIL import Image
 from torch import nn
 
 import drcnet_cli
-from drcnet_cli import load_model, restore_image
-from drcnet_cli.errors import DeviceError, UsageError
+from drcnet_cli import load_model, restore_file, restore_image
+from drcnet_cli.errors import DeviceError, ImageError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,18 @@ def test_pillow_images_keep_their_kind(model, mode):
 def test_other_arrays_are_refused(model, image):
     with pytest.raises(UsageError):
         restore_image(image, model=model)
+
+
+def test_files_are_restored_with_chosen_pictures(model, tmp_path):
+    frames = [few_colours(seed) for seed in range(3)]
+    (tmp_path / "a.gif").write_bytes(animation("GIF", frames))
+    assert restore_file(tmp_path / "a.gif", tmp_path / "b.webp", model=model, pages="2-") == []
+    assert len(opened((tmp_path / "b.webp").read_bytes())) == 2
+    with pytest.raises(ImageError, match="asks for number 4"):
+        restore_file(tmp_path / "a.gif", tmp_path / "c.webp", model=model, pages="4")
+    with pytest.raises(UsageError, match="counted from 1"):
+        restore_file(tmp_path / "a.gif", tmp_path / "c.webp", model=model, pages="0")
+    assert not (tmp_path / "c.webp").exists()
 
 
 def test_neither_task_nor_model_is_refused():

@@ -203,6 +203,15 @@ FloatRangeOption = Annotated[
         help="The value of white in floating-point inputs; default: 1, others are refused.",
     ),
 ]
+PagesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pages",
+        metavar="1,3-5",
+        help="Which pictures of an animation or a file of pages; all without it.",
+        show_default=False,
+    ),
+]
 BackgroundOption = Annotated[
     str | None,
     typer.Option(

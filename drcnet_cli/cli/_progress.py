@@ -107,8 +107,9 @@ class RestoreProgress:
             return f"{count} {outcome.job.source}: failed"
         left = (time.perf_counter() - self._started) * (self._total / self._images - 1)
         notes = "".join(f"; {text}" for text in outcome.notes)
+        several = f"{outcome.pictures} pictures, " if outcome.pictures > 1 else ""
         return (
-            f"{count} {outcome.job.destination}: {outcome.megapixels:.2f} MP in "
+            f"{count} {outcome.job.destination}: {several}{outcome.megapixels:.2f} MP in "
             f"{outcome.seconds:.1f} s, {self._speed():.2f} MP/s, {left:.0f} s left{notes}"
         )
 

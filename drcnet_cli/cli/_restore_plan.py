@@ -88,6 +88,7 @@ class Made:
             background=written.background,
             # Outputs made before there was a choice are as those of the default.
             **({} if self.experts else {"experts": False}),
+            **({} if written.pages is None else {"pages": written.pages.ranges}),
         )
 
 
@@ -189,6 +190,20 @@ def check_looks(float_range: float | None, background: str | None) -> None:
         check_float_range(float_range)
         if background is not None:
             parse_colour(background)
+
+
+def choose_pages(written: "WriteOptions", text: str | None, in_place: bool) -> "WriteOptions":
+    """Return the options with the pages that --pages names; raises UsageError for none."""
+    if text is None:
+        return written
+    from drcnet_cli.imageio import parse_pages
+
+    if in_place:
+        raise UsageError(
+            "--pages takes some pictures of a file, and --in-place would lose the others.",
+            "Leave out either, or name an OUTPUT",
+        )
+    return replace(written, pages=parse_pages(text))
 
 
 def choose_names(

@@ -17,6 +17,7 @@ from drcnet_cli.version import __version__
 if TYPE_CHECKING:
     from drcnet_cli.files.addresses import Place
     from drcnet_cli.files.plan import Job, Plan
+    from drcnet_cli.imageio import Pages
     from drcnet_cli.restore.pipeline import Outcome
     from drcnet_cli.restore.restorer import RestorerFacts
 
@@ -47,6 +48,7 @@ class RunOutput:
     report: Path | None
     quiet: bool
     as_json: bool
+    pages: "Pages | None" = None
 
     def list_plan(self) -> None:
         """List what would be done, an input and output a line; exit 1 if a folder hides from it."""
@@ -121,7 +123,8 @@ class RunOutput:
         failures += [(str(folder), "The folder cannot be listed.") for folder in plan.unreadable]
         subtitle = page_subtitle(len(restored), len(plan.finished), len(failures))
         try:
-            blocks = page_blocks(jobs, failures, self._run_facts(outcomes, facts))
+            number = self.pages.first if self.pages else 1
+            blocks = page_blocks(jobs, failures, self._run_facts(outcomes, facts), number)
             write_page(report, "Restored pictures", blocks, subtitle=subtitle)
         except DrcnetError as error:
             return error

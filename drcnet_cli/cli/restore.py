@@ -19,6 +19,7 @@ from drcnet_cli.cli._restore_plan import (
     check_looks,
     check_videos,
     choose_names,
+    choose_pages,
     plan_run,
     plan_stream,
 )
@@ -59,6 +60,7 @@ def restore(
     float_range: options.FloatRangeOption = None,
     background: options.BackgroundOption = None,
     strength: options.StrengthOption = 1.0,
+    pages: options.PagesOption = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -128,6 +130,7 @@ def restore(
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
     made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf)
     masks = Masks(mask, mask_out, mask_format)
+    written = choose_pages(written, pages, in_place)
     if streams:
         masks.refuse_stream()
         plan = plan_stream(paths, format, suffix or name, overwrite, as_json)
@@ -140,7 +143,7 @@ def restore(
         plan = plan_run(asked, written, partial(made.recipe, written), quiet)
         check_videos(plan, {"--ray": ray, "--mask": mask, "--mask-out": mask_out})
         plan = masks.join(plan, None if in_place else Path(paths[-1]))
-    output = RunOutput(plan, checkpoint, report, quiet, as_json)
+    output = RunOutput(plan, checkpoint, report, quiet, as_json, written.pages)
     if dry_run:
         output.list_plan()
         return

@@ -17,15 +17,20 @@ from drcnet_cli.imageio.formats import (
     writable_formats,
 )
 from drcnet_cli.imageio.kinds import install_hint, is_unread_name, kind_of_name, unread_error
+from drcnet_cli.imageio.pages import Pages, parse_pages
 from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, is_gray, to_unit
 from drcnet_cli.imageio.read import read_picture
+from drcnet_cli.imageio.several import Several, read_first, read_pictures
 from drcnet_cli.imageio.transparency import keep_hidden, parse_colour, visible_pixels
 from drcnet_cli.imageio.write import write_picture
+from drcnet_cli.imageio.write_several import writing_several
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
     "Metadata",
+    "Pages",
     "Picture",
+    "Several",
     "check_float_range",
     "format_for",
     "format_suffix",
@@ -38,12 +43,16 @@ __all__ = [
     "kind_of_name",
     "parse_colour",
     "parse_format",
+    "parse_pages",
     "picture_from_image",
     "picture_to_image",
+    "read_first",
     "read_picture",
+    "read_pictures",
     "to_unit",
     "unread_error",
     "visible_pixels",
     "writable_formats",
     "write_picture",
+    "writing_several",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from drcnet_cli.imageio import cicp
+from drcnet_cli.imageio.gif import write_gif
 from drcnet_cli.imageio.jpeg_read import XMP_MARK, extra_segments, finished
 from drcnet_cli.imageio.picture import Picture, rescale
 from drcnet_cli.imageio.png_write import write_png
@@ -29,7 +30,7 @@ def encode(picture: Picture, file: BinaryIO, format: str, quality: int | None) -
     `quality` 1..100 for JPEG, WebP and AVIF. WebP without it is lossless. Raises OSError or
     ValueError if the encoder fails.
     """
-    if format in ("PNG", "TIFF", "PPM"):
+    if format in _OWN_ENCODERS:
         _OWN_ENCODERS[format](picture, file)
         return
     options: dict[str, Any] = _OPTIONS.get(format, _no_options)(picture, quality)
@@ -102,6 +103,7 @@ _OWN_ENCODERS: dict[str, Callable[[Picture, BinaryIO], None]] = {
     "PNG": write_png,
     "TIFF": write_tiff,
     "PPM": _write_ppm,
+    "GIF": write_gif,
 }
 
 

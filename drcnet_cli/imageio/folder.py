@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from drcnet_cli.errors import ImageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio.formats import is_image_name
 from drcnet_cli.imageio.pixels import to_uint8
 from drcnet_cli.imageio.read import read_picture
+from drcnet_cli.imageio.several import read_first
 
 Pixels = NDArray[np.uint8]
 
@@ -39,17 +41,32 @@ def read_rgb8(path: Place) -> Pixels:
     return _three_channels(to_uint8(read_picture(path).pixels))
 
 
-def read_for_display(path: Place) -> Pixels:
+def read_for_display(path: Place, number: int = 1) -> Pixels:
     """Read a picture as a browser would show it: upright, 8 bits, sRGB; H x W x 3.
 
-    Transparency is left out. A colour profile that cannot be used is ignored. Raises ImageError
-    naming the file.
+    `number`: which one of a file of several. Transparency is left out. A colour profile that cannot
+    be used is ignored. Raises ImageError naming the file.
     """
-    picture = read_picture(path)
+    picture = read_first(path, number=number)
     pixels = to_uint8(picture.pixels)
     if picture.metadata.icc:
         pixels = _to_srgb(pixels, picture.metadata.icc)
     return _three_channels(pixels)
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a mask, white where damaged, for a picture of a shape: H x W x 1 uint8.
+
+    Of colours the brightest channel counts. Raises ImageError for one of another size.
+    """
+    mask = read_rgb8(path).max(2, keepdims=True)
+    if mask.shape[:2] != shape[:2]:
+        sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], shape[:2])]
+        raise ImageError(
+            f"its mask {path} is {sizes[0]} pixels, not {sizes[1]}.",
+            "A mask shows the same as its picture, upright: white where damaged",
+        )
+    return mask
 
 
 def _three_channels(pixels: Pixels) -> Pixels:

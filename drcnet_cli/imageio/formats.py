@@ -16,7 +16,8 @@ _U8, _U16, _F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 class Format:
     """What a format that this package writes can hold.
 
-    `name` is Pillow's. `types` from shallow to deep. `longest_side` in pixels.
+    `name` is Pillow's. `types` from shallow to deep. `longest_side` in pixels. `frames` and
+    `pages`: it holds animations, or pictures that follow each other without time.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Format:
     dpi: bool = False
     xmp: bool = False
     longest_side: int = 2**31 - 1
+    frames: bool = False
+    pages: bool = False
 
 
 _WRITERS = {
@@ -36,13 +39,14 @@ _WRITERS = {
     for writer in (
         Format(
             "PNG",
-            (".png",),
+            (".png", ".apng"),
             (_U8, _U16),
             alpha=True,
             exif=True,
             icc=True,
             dpi=True,
             xmp=True,
+            frames=True,
         ),
         Format(
             "JPEG",
@@ -63,6 +67,7 @@ _WRITERS = {
             icc=True,
             xmp=True,
             longest_side=16383,
+            frames=True,
         ),
         Format(
             "TIFF",
@@ -73,6 +78,7 @@ _WRITERS = {
             icc=True,
             dpi=True,
             xmp=True,
+            pages=True,
         ),
         Format("BMP", (".bmp", ".dib"), dpi=True),
         Format(
@@ -88,6 +94,7 @@ _WRITERS = {
         Format("JPEG2000", (".jp2", ".jpx"), alpha=True),
         Format("PPM", (".ppm", ".pgm", ".pnm"), (_U8, _U16)),
         Format("TGA", (".tga",), alpha=True, longest_side=65535),
+        Format("GIF", (".gif",), alpha=True, icc=True, xmp=True, longest_side=65535, frames=True),
     )
 }
 
@@ -98,7 +105,7 @@ _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG20
 # Names that are taken for pictures in a folder.
 SUPPORTED_SUFFIXES = frozenset(
     {suffix for writer in _WRITERS.values() for suffix in writer.suffixes}
-    | {".gif", ".apng", ".pbm", ".j2k", ".j2c"}
+    | {".pbm", ".j2k", ".j2c"}
 )
 
 _BY_SUFFIX = {suffix: writer.name for writer in _WRITERS.values() for suffix in writer.suffixes}

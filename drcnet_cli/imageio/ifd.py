@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+from drcnet_cli.imageio.lazy import FileBytes
+
 Order: TypeAlias = Literal["<", ">"]
+Data: TypeAlias = bytes | bytearray | memoryview | FileBytes
 
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
+_RATIONALS = (RATIONAL, 10)
 # Bytes a value, and how to read one as a number, by field type.
 _SIZES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
@@ -41,7 +45,7 @@ _PRIVATE = {
     34736: GEOREFERENCE, 34737: GEOREFERENCE, 42112: "GDAL's data", 42113: "GDAL's data",
     50838: _IMAGEJ, 50839: _IMAGEJ,
 }  # fmt: skip
-_LAST_CLASSIC = 13  # field types above are BigTIFF's
+LAST_CLASSIC = 13  # field types above are BigTIFF's
 _MOST_FIELDS = 4096
 _DEEPEST = 2  # EXIF inside the first directory, interoperability inside EXIF
 
@@ -79,10 +83,15 @@ class Directory:
     link_at: int = 0
     next: int = 0
 
+    @property
+    def count(self) -> int:
+        """Entries that it has when it is written."""
+        return len({*self.fields, *self.children})
 
-def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
+
+def read_header(data: Data) -> tuple[Layout, int]:
     """Return the layout and where the first directory lies; raises ValueError if it is no TIFF."""
-    head = bytes(memoryview(data)[:16])
+    head = bytes(data[:16])
     orders: dict[bytes, Order] = {b"II": "<", b"MM": ">"}
     order = orders.get(head[:2])
     if order is None or len(head) < 8:
@@ -96,7 +105,7 @@ def read_header(data: bytes | bytearray | memoryview) -> tuple[Layout, int]:
 
 
 def read_directory(
-    data: bytes | bytearray | memoryview,
+    data: Data,
     layout: Layout,
     at: int,
     depth: int = 0,
@@ -107,23 +116,25 @@ def read_directory(
     Fields of unknown type, or whose values lie outside the data, are left out, as readers do.
     Raises struct.error or ValueError where no directory can be.
     """
-    view = memoryview(data)
+    view = data if isinstance(data, FileBytes) else memoryview(data)
     counts, entry, offset = ("Q", 20, "Q") if layout.big else ("H", 12, "I")
-    (total,) = struct.unpack_from(layout.order + counts, view, at)
+    start = at + struct.calcsize(layout.order + counts)
+    (total,) = struct.unpack(layout.order + counts, view[at:start])
     if total > _MOST_FIELDS:
         raise ValueError(f"a directory of {total} fields")
-    start = at + struct.calcsize(layout.order + counts)
     directory = Directory(link_at=start + total * entry)
+    end = directory.link_at + struct.calcsize(layout.order + offset)
+    entries = view[start:end]
     left = len(view)  # values that overlap could fill any memory
-    for place in range(start, directory.link_at, entry):
-        tag, kind, count = struct.unpack_from(f"{layout.order}HH{offset}", view, place)
+    for place in range(0, total * entry, entry):
+        tag, kind, count = struct.unpack_from(f"{layout.order}HH{offset}", entries, place)
         if only is not None and tag not in only:
             continue
         inline = place + entry - struct.calcsize(layout.order + offset)
         size = _SIZES.get(kind, 0) * count
-        where = inline
+        where = start + inline
         if size > place + entry - inline:
-            (where,) = struct.unpack_from(layout.order + offset, view, inline)
+            (where,) = struct.unpack_from(layout.order + offset, entries, inline)
         if size and where + size <= len(view):
             left -= size
             if left < 0:
@@ -132,14 +143,12 @@ def read_directory(
             directory.fields[tag] = found
             if tag in (_EXIF, _GPS, _INTEROP) and depth < _DEEPEST and kind in _CODES:
                 _read_child(view, layout, directory, tag, depth)
-    if directory.link_at + struct.calcsize(layout.order + offset) <= len(view):
-        (directory.next,) = struct.unpack_from(layout.order + offset, view, directory.link_at)
+    if end <= len(view):
+        (directory.next,) = struct.unpack_from(layout.order + offset, entries, total * entry)
     return directory
 
 
-def _read_child(
-    view: memoryview, layout: Layout, directory: Directory, tag: int, depth: int
-) -> None:
+def _read_child(view: Data, layout: Layout, directory: Directory, tag: int, depth: int) -> None:
     """Read a directory inside another; a broken one is left out and its parent kept."""
     (at, *_) = directory.fields.pop(tag).numbers(layout)
     try:
@@ -170,6 +179,21 @@ def write_directory(directory: Directory, order: Order, at: int, following: int 
     return b"".join(
         (struct.pack(order + "H", len(tags)), *entries, struct.pack(order + "I", following), tail)
     )
+
+
+def in_order(directory: Directory, order: Order, wanted: Order) -> Directory:
+    """Return a directory, read in one byte order, with the bytes of its values in another."""
+    if order == wanted:
+        return directory
+    fields = {tag: _swapped(found) for tag, found in directory.fields.items()}
+    children = {tag: in_order(child, order, wanted) for tag, child in directory.children.items()}
+    return Directory(fields, children)
+
+
+def _swapped(found: Field) -> Field:
+    size = _SIZES[found.kind] // (2 if found.kind in _RATIONALS else 1)
+    pieces = (found.raw[at : at + size][::-1] for at in range(0, len(found.raw), size))
+    return Field(found.kind, found.count, b"".join(pieces))
 
 
 def integers(order: Order, kind: int, values: Iterable[int]) -> Field:
@@ -213,7 +237,7 @@ def private_block(directory: Directory, order: Order, is_turned: bool) -> bytes 
     fields = {
         tag: found
         for tag, found in directory.fields.items()
-        if tag in tags and found.kind <= _LAST_CLASSIC
+        if tag in tags and found.kind <= LAST_CLASSIC
     }
     if not fields:
         return None

@@ -73,7 +73,7 @@ def read_png(data: bytes) -> Picture:
     chunks = list(_chunks(data, damaged))
     by_type = dict(chunks)
     header = _header(by_type)
-    raw = _metadata(chunks)
+    raw = metadata_of(chunks)
     if damaged:
         note = f"its damaged {', '.join(dict.fromkeys(damaged))} left out"
         raw = replace(raw, notes=(*raw.notes, note))
@@ -194,7 +194,8 @@ def _describes(kind: bytes) -> bool:
     return kind[:1].islower() and kind != b"tRNS"
 
 
-def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
+def metadata_of(chunks: list[tuple[bytes, bytes]]) -> Metadata:
+    """Return what chunks, each its type and contents, say of a picture."""
     metadata, kept, exif_text = Metadata(format="PNG"), [], None
     notes: list[str] = []
     for kind, body in chunks:

@@ -5,7 +5,7 @@ Pillow writes no 16-bit colour. PNG specification, third edition: chunks (5.3), 
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -21,20 +21,26 @@ _PAETH = 4
 
 def write_png(picture: Picture, file: BinaryIO) -> None:
     """Encode 8 or 16 bits a channel with the picture's metadata, a band of rows at a time."""
+    write_head(picture, file, ())
+    for packed in filter(None, compressed(picture)):
+        write_chunk(file, b"IDAT", packed)
+    write_chunk(file, b"IEND", b"")
+
+
+def write_head(picture: Picture, file: BinaryIO, more: Iterable[tuple[bytes, bytes]]) -> None:
+    """Write all that comes before the pixels: the header, `more` chunks, the metadata."""
     channels, alpha = picture.pixels.shape[2], picture.alpha is not None
     colour = {(1, False): GRAY, (1, True): GRAY_ALPHA, (3, False): RGB, (3, True): RGBA}
     depth = 8 * picture.pixels.dtype.itemsize
     size = struct.pack(">II", picture.width, picture.height)
     file.write(MAGIC)
-    _write_chunk(file, b"IHDR", size + bytes((depth, colour[channels, alpha], 0, 0, 0)))
-    for kind, body in _ancillary(picture.metadata):
-        _write_chunk(file, kind, body)
-    for packed in filter(None, _compressed(picture)):
-        _write_chunk(file, b"IDAT", packed)
-    _write_chunk(file, b"IEND", b"")
+    write_chunk(file, b"IHDR", size + bytes((depth, colour[channels, alpha], 0, 0, 0)))
+    for kind, body in (*more, *_ancillary(picture.metadata)):
+        write_chunk(file, kind, body)
 
 
-def _write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
+def write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
+    """Write a chunk with its checksum."""
     checksum = zlib.crc32(body, zlib.crc32(kind))
     file.write(b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum))))
 
@@ -59,7 +65,7 @@ def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"iTXt", XMP + b"\0\0\0\0\0" + metadata.xmp
 
 
-def _compressed(picture: Picture) -> Iterator[bytes]:
+def compressed(picture: Picture) -> Iterator[bytes]:
     """Compress to the zlib stream of all rows, each filtered by Paeth's predictor."""
     packer = zlib.compressobj(_LEVEL, strategy=zlib.Z_FILTERED)
     step = (picture.pixels.shape[2] + (picture.alpha is not None)) * picture.pixels.itemsize

@@ -1,6 +1,8 @@
 """Reading: bytes to an upright picture, every failure one sentence that names the file."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -42,14 +44,29 @@ def read_picture(source: Place | BinaryIO, *, float_range: float | None = None) 
     off, damaged or no picture, holds several frames, or pixels of a kind or range that is not read.
     """
     check_float_range(float_range)
-    name = str(source) if isinstance(source, Place) else _stream_name(source)
-    data = _read_bytes(source, name)
+    name = name_of(source)
+    return decode_picture(read_bytes(source, name), name, float_range)
+
+
+def decode_picture(data: bytes, name: str, float_range: float | None = None) -> Picture:
+    """Decode what a file of this name holds; see `read_picture`."""
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
+    with naming(name, data):
+        return finished(_decode(data), float_range)
+
+
+def finished(picture: Picture, float_range: float | None) -> Picture:
+    """Return a decoded picture as the rest of the package takes it; raises ImageError."""
+    picture.metadata = without_damaged_profile(picture.metadata)
+    return fit_floats(picture, float_range)
+
+
+@contextmanager
+def naming(name: str, data: bytes = b"") -> Iterator[None]:
+    """Turn all that reading raises into an ImageError that names the file, whose bytes tell."""
     try:
-        picture = _decode(data)
-        picture.metadata = without_damaged_profile(picture.metadata)
-        return fit_floats(picture, float_range)
+        yield
     except ImageError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
     except UnidentifiedImageError as error:
@@ -73,17 +90,22 @@ def read_picture(source: Place | BinaryIO, *, float_range: float | None = None) 
         ) from error
 
 
+def name_of(source: Place | BinaryIO) -> str:
+    """Return what a file, an address or a stream is called in messages."""
+    return str(source) if isinstance(source, Place) else _stream_name(source)
+
+
 def _stream_name(stream: BinaryIO) -> str:
     name = getattr(stream, "name", None)
     named = isinstance(name, str) and not name.startswith("<")  # <stdin>
     return str(name) if named else "The standard input"
 
 
-def _read_bytes(source: Place | BinaryIO, name: str) -> bytes:
+def read_bytes(source: Place | BinaryIO, name: str) -> bytes:
     """Read a whole file: decoders of 16 bits need it so, and streams cannot go back."""
     if isinstance(source, Address):
         return read_object(source, _MAX_BYTES)
-    try:
+    with opening(name):
         if not isinstance(source, Path):
             return _read_stream(source, name)
         with source.open("rb") as file:
@@ -93,6 +115,13 @@ def _read_bytes(source: Place | BinaryIO, name: str) -> bytes:
             if file.seekable():
                 file.seek(0)
             return file.read()
+
+
+@contextmanager
+def opening(name: str) -> Iterator[None]:
+    """Turn what the file system refuses into an ImageError that names the file."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist.", "Check the path.") from error
     except IsADirectoryError as error:

@@ -20,6 +20,7 @@ from drcnet_cli.imageio.ifd import (
     Directory,
     Order,
     descriptive,
+    in_order,
     integers,
     opaque,
     rational,
@@ -34,6 +35,9 @@ _DIFFERENCED, _PLAIN = 2, 1
 _STRIP_BYTES = 2**20
 _LARGEST = 2**32 - 1  # bytes; classic TIFF has offsets of 32 bits
 _NOT_PREMULTIPLIED = 2
+_SUBFILE, _PAGE_NUMBER = 254, 297
+_PAGE = 2  # one of several
+_MOST_NUMBERED = 2**16 - 1
 
 
 def write_tiff(picture: Picture, file: BinaryIO) -> None:
@@ -41,30 +45,70 @@ def write_tiff(picture: Picture, file: BinaryIO) -> None:
 
     Raises ImageError if the result would pass 4 GiB.
     """
-    # EXIF fields are copied as bytes, so the file takes their byte order.
-    described, order = _described(picture.metadata)
-    magic = b"II*\0" if order == "<" else b"MM\0*"
-    start = file.tell()
-    file.write(magic + bytes(4))
-    rows = max(1, _STRIP_BYTES // (picture.pixels[0].nbytes or 1))
-    offsets, sizes, end = [], [], 8
-    for top in range(0, picture.height, rows):
-        packed = zlib.compress(_strip(picture, top, top + rows, order), _LEVEL)
-        file.write(packed)
-        offsets.append(end)
-        sizes.append(len(packed))
-        end += len(packed)
-    if end % 2:
-        file.write(b"\0")
-        end += 1
-    _add_structure(described, picture, order, rows)
-    described.fields[tag.STRIP_OFFSETS] = integers(order, LONG, _fitting(offsets))
-    described.fields[tag.STRIP_BYTES] = integers(order, LONG, sizes)
-    _fitting([end + 2**24])
-    file.write(write_directory(described, order, end))
-    file.seek(start + 4)
-    file.write(struct.pack(order + "I", end))
-    file.seek(0, 2)
+    TiffWriter(file).add(picture)
+
+
+class TiffWriter:
+    """Writes one page after the other into a file that can seek, which is whole after each.
+
+    `total`: how many there will be. Their numbers are written where there are several.
+    """
+
+    def __init__(self, file: BinaryIO, total: int = 1) -> None:
+        self._file = file
+        self._total = total
+        self._start = self._link = file.tell()
+        self._end = 0  # counted from the start
+        self._pages = 0
+        self._order: Order | None = None
+        self.notes: list[str] = []
+
+    def add(self, picture: Picture, _seconds: object = None) -> None:
+        """Write the next page; raises ImageError if the file would pass 4 GiB."""
+        described, order = _described(picture.metadata)
+        # EXIF fields are copied as bytes, so the file takes the first page's byte order.
+        if self._order is None:
+            self._order = order
+            self._file.write((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
+            self._link, self._end = self._start + 4, 8
+        described, order = in_order(described, order, self._order), self._order
+        rows = max(1, _STRIP_BYTES // (picture.pixels[0].nbytes or 1))
+        offsets, sizes, end = [], [], self._end
+        for top in range(0, picture.height, rows):
+            packed = zlib.compress(_strip(picture, top, top + rows, order), _LEVEL)
+            self._file.write(packed)
+            offsets.append(end)
+            sizes.append(len(packed))
+            end += len(packed)
+        if end % 2:
+            self._file.write(b"\0")
+            end += 1
+        _add_structure(described, picture, order, rows)
+        described.fields[tag.STRIP_OFFSETS] = integers(order, LONG, _fitting(offsets))
+        described.fields[tag.STRIP_BYTES] = integers(order, LONG, sizes)
+        if self._total > 1:
+            described.fields[_SUBFILE] = integers(order, LONG, [_PAGE])
+            if self._total <= _MOST_NUMBERED:
+                numbers = [self._pages, self._total]
+                described.fields[_PAGE_NUMBER] = integers(order, SHORT, numbers)
+        _fitting([end + 2**24])
+        self._append(write_directory(described, order, end), end, order, described.count)
+
+    def _append(self, directory: bytes, at: int, order: Order, entries: int) -> None:
+        """Write a page's directory, and where it lies into the one before it."""
+        self._file.write(directory)
+        self._file.seek(self._link)
+        self._file.write(struct.pack(order + "I", at))
+        self._file.seek(0, 2)
+        self._link = self._start + at + 2 + 12 * entries
+        self._end = at + len(directory)
+        if self._pages + 1 < self._total and self._end % 2:
+            self._file.write(b"\0")
+            self._end += 1
+        self._pages += 1
+
+    def close(self) -> None:
+        """End; nothing is left to write."""
 
 
 def _fitting(offsets: list[int]) -> list[int]:

@@ -1,7 +1,8 @@
 """Writing: the format chosen, what it cannot hold refused or said, the file whole or absent."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from drcnet_cli.errors import DrcnetError, ImageError, RemoteError, StorageError
 from drcnet_cli.files.addresses import Address, Place
 from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.files.remote import write_object
+from drcnet_cli.imageio import gif
 from drcnet_cli.imageio.cicp import is_lost
 from drcnet_cli.imageio.encode import JPEG_EXIF_BYTES, JPEG_XMP_BYTES, encode
 from drcnet_cli.imageio.formats import Format, format_for, is_writable, parse_format, writer_for
@@ -49,25 +51,38 @@ def write_picture(
     cannot hold the picture (alpha, size) or the file cannot be written, StorageError if no other
     file could be written either.
     """
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
+    check_quality(quality)
     colour = None if background is None else parse_colour(background)
     writer = writer_for(_choose_format(picture, destination, format))
     name = str(destination) if isinstance(destination, Place) else "The output"
     if strip_metadata:
-        picture = replace(picture, metadata=_stripped(picture.metadata))
+        picture = replace(picture, metadata=stripped(picture.metadata))
     try:
-        fitted, notes = _fit(picture, writer, colour)
-        _write(fitted, destination, writer.name, quality, before_replace)
+        with naming_output(name, writer.name):
+            fitted, notes = fit(picture, writer, colour)
+            _write(fitted, destination, writer.name, quality, before_replace)
+    except OSError as error:
+        raise refusal(name, error) from error
+    return [*picture.metadata.notes, *notes]
+
+
+def check_quality(quality: int | None) -> None:
+    """Raise UsageError for a quality that cannot be."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"--quality cannot be {quality}.", "Use a number from 1 to 100")
+
+
+@contextmanager
+def naming_output(name: str, format: str) -> Iterator[None]:
+    """Let what encoders and formats refuse name the output; OSError passes."""
+    try:
+        yield
     except (UsageError, RemoteError, StorageError):
         raise
     except DrcnetError as error:
         raise ImageError(f"{name} {error.message}", error.hint) from error
-    except OSError as error:
-        raise refusal(name, error) from error
     except (ValueError, RuntimeError, struct.error) as error:
-        raise ImageError(f"{name} cannot be encoded as {writer.name}: {error}.") from error
-    return [*picture.metadata.notes, *notes]
+        raise ImageError(f"{name} cannot be encoded as {format}: {error}.") from error
 
 
 def _write(
@@ -89,9 +104,14 @@ def _write(
     if isinstance(destination, Address):
         write_object(destination, encoded.getvalue())
         return
-    left = encoded.getbuffer()
-    while left:  # an unbuffered stream (PYTHONUNBUFFERED) may take a part only
-        left = left[destination.write(left) :]
+    write_all(encoded.getbuffer(), destination)
+
+
+def write_all(data: bytes | memoryview, stream: BinaryIO) -> None:
+    """Write to a stream; an unbuffered one (PYTHONUNBUFFERED) may take a part only."""
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def _choose_format(picture: Picture, destination: Place | BinaryIO, asked: str | None) -> str:
@@ -100,10 +120,12 @@ def _choose_format(picture: Picture, destination: Place | BinaryIO, asked: str |
     if asked is not None:
         return parse_format(asked)
     own = picture.metadata.format
-    return own if own and is_writable(own) else "PNG"
+    # Of GIF's 256 colours few would be a restored photograph's.
+    return own if own and own != "GIF" and is_writable(own) else "PNG"
 
 
-def _stripped(metadata: Metadata) -> Metadata:
+def stripped(metadata: Metadata) -> Metadata:
+    """Return the metadata without which colours would change, and the notes."""
     colour = tuple(chunk for chunk in metadata.png_chunks if chunk[0] in COLOUR_CHUNKS)
     return Metadata(
         format=metadata.format,
@@ -137,7 +159,7 @@ def _without_alpha(
     return replace(picture, pixels=pixels, alpha=None), [note]
 
 
-def _fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[Picture, list[str]]:
+def fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[Picture, list[str]]:
     """Return the picture as the format can hold it, and what was lost.
 
     Raises ImageError for alpha or sides that it cannot hold.
@@ -158,6 +180,8 @@ def _fit(picture: Picture, writer: Format, background: Colour | None) -> tuple[P
         )
         alpha = None if picture.alpha is None else rescale(picture.alpha, deepest)
         picture = replace(picture, pixels=rescale(picture.pixels, deepest), alpha=alpha)
+    if writer.name == "GIF":
+        notes += gif.losses(picture)
     metadata, lost = _fit_metadata(picture, writer)
     if lost:
         notes.append(f"{writer.name} cannot hold {', '.join(lost)}: left out")
@@ -209,7 +233,7 @@ def _without_what_few_hold(
         metadata = replace(metadata, tiff_fields=None)
     if metadata.resolution.aspect and format not in ("JPEG", "PNG", "TIFF"):
         metadata, lost = replace(metadata, resolution=Resolution()), [*lost, "the pixels' shape"]
-    if metadata.comment and format not in ("JPEG", "PNG"):
+    if metadata.comment and format not in ("JPEG", "PNG", "GIF"):
         metadata, lost = replace(metadata, comment=None), [*lost, "the comment"]
     return metadata, lost
 

@@ -35,7 +35,8 @@ def choose_evenly(items: Sequence[Item], count: int) -> list[Item]:
 class Scene:
     """Files that show the same, to be laid under a slider: before, after, maybe the target.
 
-    `mask` tells where the damage is: it is laid over the first.
+    `mask` tells where the damage is: it is laid over the first. `number`: which of the first
+    file's pictures it is; of the others it is the first.
     """
 
     title: str
@@ -44,13 +45,15 @@ class Scene:
     caption: str = ""
     scores: Mapping[str, str] = field(default_factory=dict)
     mask: Path | None = None
+    number: int = 1
 
 
 def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Iterator[Comparison]:
     """Read each scene's pictures as they are to be seen; those that cannot be join `unread`."""
     for scene in scenes:
         try:
-            first, second, *target = map(read_for_display, scene.files)
+            first = read_for_display(scene.files[0], scene.number)
+            second, *target = map(read_for_display, scene.files[1:])
             damage = None if scene.mask is None else overlaid(first, read_rgb8(scene.mask))
             yield Comparison(
                 scene.title,
@@ -94,12 +97,15 @@ def page_subtitle(restored: int, finished: int, failed: int) -> str:
 
 
 def page_blocks(
-    jobs: Sequence[Job], failures: Sequence[tuple[str, str]], facts: Sequence[tuple[str, str]]
+    jobs: Sequence[Job],
+    failures: Sequence[tuple[str, str]],
+    facts: Sequence[tuple[str, str]],
+    number: int = 1,
 ) -> Iterator[Block]:
     """Draw a page's blocks, each picture read back from its files when its turn comes.
 
     `jobs` have their outputs; `failures` are files, and why. Pictures that cannot be read back are
-    listed too.
+    listed too. Of a file of several the first is shown, which was the input's `number`.
     """
     scenes = (
         Scene(
@@ -108,6 +114,7 @@ def page_blocks(
             ("Before", "After", "Damage found") if (mask := _mask_of(job)) else ("Before", "After"),
             f"{job.source} \N{RIGHTWARDS ARROW} {job.destination}",
             mask=mask,
+            number=number,
         )
         for job in choose_evenly(jobs, PICTURES_SHOWN)
     )

@@ -53,6 +53,10 @@ class LookingRestorer(Restorer):
         """Restore the pictures that follow as the first of them needs it: others would flicker."""
         self._in_series, self._first = True, None
 
+    def end_series(self) -> None:
+        """Look at each picture again."""
+        self._in_series, self._first = False, None
+
     def restore(
         self, pixels: np.ndarray, on_progress: Callable[[float], None] = lambda _: None
     ) -> np.ndarray:

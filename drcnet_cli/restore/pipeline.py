@@ -5,14 +5,14 @@ on either side are bounded in bytes, so a folder of any size and any picture tak
 """
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,22 +23,25 @@ from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.imageio import (
+    Pages,
     Picture,
+    Several,
     format_for,
     keep_hidden,
-    read_picture,
+    read_first,
+    read_pictures,
     unread_error,
     visible_pixels,
     write_picture,
 )
-from drcnet_cli.imageio.folder import read_rgb8
+from drcnet_cli.imageio.folder import read_mask
 from drcnet_cli.restore.finisher import Finisher, open_finisher
+from drcnet_cli.restore.gate import Gate
+from drcnet_cli.restore.several import restore_several
 
 if TYPE_CHECKING:
-    from drcnet_cli.restore.restorer import (  # loads torch, which listing a plan needs not
-        Restorer,
-        RestorerFacts,
-    )
+    # Loads torch, which listing a plan needs not.
+    from drcnet_cli.restore.restorer import Restorer, RestorerFacts
 
 STREAM = Path("-")  # standard input or output, in the job of `restore_stream` only
 READ_AHEAD = 2  # pictures
@@ -46,6 +49,8 @@ WRITERS = 2
 PENDING_WRITES = 2  # pictures
 BYTES_IN_FLIGHT = 384 * 2**20
 SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
+
+Read: TypeAlias = Picture | Several | DrcnetError  # what came of a file that was to be read
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class WriteOptions:
     `float_range`: the value of white in floating-point inputs, as `read_picture` takes it;
     `background`: the colour under transparency, as `write_picture` does. `keep_dates`: outputs get
     their input's time of change. `recipe`: what the journal of runs keeps beside each output (see
-    `recipe`); None: outputs are not noted there.
+    `recipe`); None: outputs are not noted there. `pages`: which pictures of files of several.
     """
 
     format: str | None = None
@@ -65,6 +70,7 @@ class WriteOptions:
     background: str | None = None
     keep_dates: bool = False
     recipe: str | None = None
+    pages: Pages | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class Outcome:
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
     losses that the output's format made necessary. `status` where there is no error. `damage`: what
     seemed to be wrong with the picture, as a JSON record, where what restored it tells.
-    `strength`: the result's share in the output.
+    `strength`: the result's share in the output. `pictures` in the file; the other numbers are of
+    all of them.
     """
 
     job: Job
@@ -85,6 +92,7 @@ class Outcome:
     status: Literal["restored", "skipped", "planned"] = "restored"
     damage: dict[str, Any] | None = None
     strength: float = 1.0
+    pictures: int = 1
 
     @property
     def disk_refused(self) -> bool:
@@ -103,6 +111,7 @@ class Outcome:
             "error": self.error.message if self.error else None,
             **({"damage": self.damage} if self.damage else {}),
             **({"strength": self.strength} if self.strength != 1 else {}),
+            **({"pictures": self.pictures} if self.pictures != 1 else {}),
         }
 
 
@@ -123,35 +132,6 @@ class RunObserver:
     facts: "RestorerFacts | None" = None
 
 
-class _Gate:
-    """Hold readers back while the pictures in flight take more than a number of bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
-        self._closed = False
-        self._condition = threading.Condition()
-
-    def pass_through(self) -> None:
-        """Wait until the pictures in flight leave room, or the gate is closed."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._taken < self._limit)
-
-    def take(self, count: int) -> None:
-        with self._condition:
-            self._taken += count
-
-    def give_back(self, count: int) -> None:
-        with self._condition:
-            self._taken -= count
-            self._condition.notify_all()
-
-    def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-
-
 def restore_files(
     jobs: Iterable[Job],
     restorer: "Restorer",
@@ -168,7 +148,7 @@ def restore_files(
     outcomes = Packed[Outcome]()
     refused = False
     pending: set[Future[Outcome]] = set()
-    gate = _Gate(BYTES_IN_FLIGHT)
+    gate = Gate(BYTES_IN_FLIGHT)
 
     def collect(limit: int) -> None:
         nonlocal pending, refused
@@ -189,9 +169,14 @@ def restore_files(
             started = time.perf_counter()
             picture = future.result()
             observer.waited += time.perf_counter() - started
-            outcome, restored, mask = _compute(job, picture, restorer, observer)
+            if isinstance(picture, Several):
+                restored = mask = None
+                outcome = _restore_several(job, picture, options, restorer, observer, finisher)
+            else:
+                outcome, restored, mask = _compute(job, picture, restorer, observer)
             if restored is None:
                 outcomes.append(outcome)
+                refused = refused or outcome.disk_refused
                 observer.finished(outcome)
                 _give_back(gate, picture)
             else:
@@ -212,7 +197,7 @@ def settle_dtype(
     """Decide on the number type by the first picture that can be read, if that is still open."""
     for source in sources if restorer.dtype_is_open else ():
         try:
-            pixels = read_picture(source, float_range=float_range).pixels
+            pixels = read_first(source, float_range=float_range).pixels
         except (DrcnetError, MemoryError):  # said when its turn comes
             continue
         restorer.settle_dtype(pixels)
@@ -221,19 +206,23 @@ def settle_dtype(
 
 def restore_stream(job: Job, restorer: "Restorer", options: WriteOptions) -> Outcome:
     """Restore one image where either path may be `STREAM`; return its outcome."""
-    gate = _Gate(BYTES_IN_FLIGHT)
+    gate = Gate(BYTES_IN_FLIGHT)
     source = sys.stdin.buffer if job.source == STREAM else job.source
-    outcome, restored, _ = _compute(job, _read(source, options, gate), restorer, RunObserver())
-    if restored is None:
-        return outcome
     target = sys.stdout.buffer if job.destination == STREAM else job.destination
-    outcome = _write(outcome, restored, target, options, gate)
+    picture = _read(source, options, gate)
+    if isinstance(picture, Several):
+        outcome = _restore_several(job, picture, options, restorer, RunObserver(), target=target)
+    else:
+        outcome, restored, _ = _compute(job, picture, restorer, RunObserver())
+        if restored is None:
+            return outcome
+        outcome = _write(outcome, restored, target, options, gate)
     sys.stdout.buffer.flush()
     return outcome
 
 
 @contextmanager
-def _pool(workers: int, gate: _Gate) -> Iterator[ThreadPoolExecutor]:
+def _pool(workers: int, gate: Gate) -> Iterator[ThreadPoolExecutor]:
     """Open a thread pool which on an interrupt drops what it has not begun."""
     pool = ThreadPoolExecutor(workers)
     try:
@@ -247,11 +236,11 @@ def _read_ahead(
     jobs: Iterable[Job],
     readers: ThreadPoolExecutor,
     options: WriteOptions,
-    gate: _Gate,
+    gate: Gate,
     finisher: Finisher,
-) -> Iterator[tuple[Job, "Future[Picture | DrcnetError]"]]:
+) -> Iterator[tuple[Job, Future[Read]]]:
     """Yield each job with its picture to come, a few read in advance."""
-    queue: list[tuple[Job, Future[Picture | DrcnetError]]] = []
+    queue: list[tuple[Job, Future[Read]]] = []
     for job in jobs:
         queue.append((job, readers.submit(_read_job, job, options, gate, finisher)))
         if len(queue) > READ_AHEAD:
@@ -260,9 +249,7 @@ def _read_ahead(
         yield queue.pop(0)
 
 
-def _read_job(
-    job: Job, options: WriteOptions, gate: _Gate, finisher: Finisher
-) -> "Picture | DrcnetError":
+def _read_job(job: Job, options: WriteOptions, gate: Gate, finisher: Finisher) -> Read:
     """Read a job's picture unless its output's name or folder could not be written anyway."""
     try:
         format_for(job.destination, options.format)
@@ -275,20 +262,24 @@ def _read_job(
     return _read(job.source, options, gate)
 
 
-def _read(source: Place | BinaryIO, options: WriteOptions, gate: _Gate) -> "Picture | DrcnetError":
-    """Read one picture; an error is a value here, to be reported in the file's turn."""
+def _read(source: Place | BinaryIO, options: WriteOptions, gate: Gate) -> Read:
+    """Read one picture; an error is a value here, to be reported in the file's turn.
+
+    Of several their file is opened: they are read when they are computed.
+    """
     gate.pass_through()
     try:
-        picture = read_picture(source, float_range=options.float_range)
+        picture = read_pictures(source, pages=options.pages, float_range=options.float_range)
     except DrcnetError as error:
         return error
     except MemoryError:
         return _too_large(source if isinstance(source, Place) else "The standard input")
-    gate.take(picture.pixels.nbytes)
+    if isinstance(picture, Picture):
+        gate.take(picture.pixels.nbytes)
     return picture
 
 
-def _give_back(gate: _Gate, picture: "Picture | DrcnetError") -> None:
+def _give_back(gate: Gate, picture: Read) -> None:
     if isinstance(picture, Picture):
         gate.give_back(picture.pixels.nbytes)
 
@@ -327,19 +318,28 @@ def _compute(
     return outcome, replace(picture, pixels=pixels), mask
 
 
-def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read a mask, white where damaged, for a picture of a shape: H x W x 1 uint8.
+def _restore_several(
+    job: Job,
+    several: Several,
+    options: WriteOptions,
+    restorer: "Restorer",
+    observer: RunObserver,
+    finisher: Finisher | None = None,
+    target: Place | BinaryIO | None = None,
+) -> Outcome:
+    """Restore a file's pictures one by one, each written while the next is computed."""
+    of_one = RunObserver(lambda pixels, share: observer.progress(pixels, share / len(several)))
 
-    Of colours the brightest channel counts. Raises ImageError for one of another size.
-    """
-    mask = read_rgb8(path).max(2, keepdims=True)
-    if mask.shape[:2] != shape[:2]:
-        sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], shape[:2])]
-        raise ImageError(
-            f"its mask {path} is {sizes[0]} pixels, not {sizes[1]}.",
-            "A mask shows the same as its picture, upright: white where damaged",
-        )
-    return mask
+    def restore_one(picture: Picture) -> tuple[Outcome, Picture | None]:
+        return _compute(job, picture, restorer, of_one)[:2]
+
+    if several.is_animation:
+        restorer.begin_series()
+    finish, target = finisher and partial(finisher.finish, job), target or job.destination
+    try:
+        return restore_several(Outcome(job), several, target, options, restore_one, finish)
+    finally:
+        restorer.end_series()
 
 
 def _too_large(source: object) -> ImageError:
@@ -351,7 +351,7 @@ def _write_job(
     picture: Picture,
     mask: np.ndarray | None,
     options: WriteOptions,
-    gate: _Gate,
+    gate: Gate,
     finisher: Finisher,
 ) -> Outcome:
     """Write one result to its place, with what its file takes over from the input's."""
@@ -376,7 +376,7 @@ def _write(
     picture: Picture,
     target: Place | BinaryIO,
     options: WriteOptions,
-    gate: _Gate,
+    gate: Gate,
     before_replace: Callable[[Path], None] | None = None,
 ) -> Outcome:
     """Encode and write one result."""

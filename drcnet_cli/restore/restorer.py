@@ -135,6 +135,12 @@ class Restorer:
         """Return what seemed to be wrong with the last picture, for JSON; None: nobody looked."""
         return None
 
+    def begin_series(self) -> None:
+        """Hear that the pictures which follow show one scene."""
+
+    def end_series(self) -> None:
+        """Hear that they were all."""
+
     def restore_with_mask(
         self,
         pixels: np.ndarray,

@@ -22,7 +22,6 @@ from drcnet_cli.files.remote import fetch_file, write_file
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.progress import Progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
-from drcnet_cli.restore.experts import LookingRestorer
 from drcnet_cli.restore.finisher import Finisher, open_finisher
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions
 from drcnet_cli.restore.restorer import Restorer
@@ -124,8 +123,7 @@ class _Run:
     def _copy_restored(self, source: Source, whole: Path, format: str) -> None:
         """Go through a video once: restore its picture, copy the rest."""
         early = []  # packets of other streams before the first frame, which says how to write
-        if isinstance(self.restorer, LookingRestorer):
-            self.restorer.begin_series()
+        self.restorer.begin_series()
         with open_target(whole, format, source) as container:
             target: Target | None = None
             look: Look | None = None

@@ -23,7 +23,7 @@ from torch import nn
 
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.plan import plan_files
-from drcnet_cli.imageio import Picture, is_image_name, read_picture
+from drcnet_cli.imageio import Picture, is_image_name, read_first
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.pipeline import WriteOptions, restore_files
@@ -84,13 +84,13 @@ def _read(path: Path, counts: Counter[str], fill: int) -> tuple[Picture | None, 
     started = time.process_time()
     mallopt(_FILL, fill)
     try:
-        picture, problems = read_picture(path), []
+        picture, problems = read_first(path), []
         counts["read"] += 1
     except DrcnetError as error:
         picture, problems = None, _sentence(error, path)
         counts["refused"] += 1
     except Exception as error:  # noqa: BLE001 - whatever else rises is what is looked for
-        picture, problems = None, [f"{type(error).__name__} from read_picture: {error!r}"]
+        picture, problems = None, [f"{type(error).__name__} from read_first: {error!r}"]
         counts["raised"] += 1
     finally:
         mallopt(_FILL, 0)
@@ -178,7 +178,7 @@ def _check_output(told: Told, picture: Picture | None, identity: bool) -> list[s
     size = other_size(told.destination)
     if size != (picture.width, picture.height):
         return [f"the output is {size}, the input {picture.width} x {picture.height}"]
-    again = read_picture(told.destination)
+    again = read_first(told.destination)
     if again.pixels.dtype == np.float32 and not _in_range(again.pixels):
         return ["the output is not finite and within 0..1"]
     exact = identity and not told.reduced and told.destination.suffix.lower() in _LOSSLESS

@@ -196,7 +196,7 @@ def test_names_of_formats():
     assert parse_format("jpg") == parse_format("JPEG") == "JPEG"
     assert format_suffix("tiff") == ".tiff"
     assert format_suffix("jpeg") == ".jpg"
-    for bad in ("a.gif", "a.psd", "a"):
+    for bad in ("a.pbm", "a.psd", "a"):
         with pytest.raises(UsageError) as caught:
             format_for(Path(bad))
         assert "png, jpg, webp, tiff, bmp" in caught.value.hint

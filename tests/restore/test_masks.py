@@ -8,11 +8,11 @@ from torch import nn
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import read_picture
-from drcnet_cli.imageio.folder import write_png
+from drcnet_cli.imageio.folder import read_mask, write_png
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.spair.config import SPAIRConfig
 from drcnet_cli.networks.spair.network import SPAIR
-from drcnet_cli.restore.pipeline import WriteOptions, read_mask, restore_files
+from drcnet_cli.restore.pipeline import WriteOptions, restore_files
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage
 from drcnet_cli.restore.tiling import TileOptions
 

@@ -97,8 +97,8 @@ def test_a_bug_is_not_taken_for_a_bad_file(tmp_path):
 
 def test_reading_and_writing_overlap_computing(tmp_path, monkeypatch):
     # Each stage takes 50 ms a picture: one after another 12 pictures would take 1.8 s.
-    read, write = restore.read_picture, restore.write_picture
-    monkeypatch.setattr(restore, "read_picture", lambda p, **_: (time.sleep(0.05), read(p))[1])
+    read, write = restore.read_pictures, restore.write_picture
+    monkeypatch.setattr(restore, "read_pictures", lambda p, **_: (time.sleep(0.05), read(p))[1])
     monkeypatch.setattr(
         restore, "write_picture", lambda *a, **k: (time.sleep(0.05), write(*a, **k))[1]
     )
@@ -114,7 +114,7 @@ def test_pictures_in_flight_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(restore, "BYTES_IN_FLIGHT", 1)  # room for one picture at a time
     alive = []
     most = []
-    read, write = restore.read_picture, restore.write_picture
+    read, write = restore.read_pictures, restore.write_picture
     lock = threading.Lock()
 
     def reading(path, **_):
@@ -131,7 +131,7 @@ def test_pictures_in_flight_are_bounded(tmp_path, monkeypatch):
             alive.pop()
         return notes
 
-    monkeypatch.setattr(restore, "read_picture", reading)
+    monkeypatch.setattr(restore, "read_pictures", reading)
     monkeypatch.setattr(restore, "write_picture", writing)
     outcomes = restore_files(make_jobs(tmp_path, 8), make_restorer(), WriteOptions())
     assert len(outcomes) == 8
@@ -151,14 +151,14 @@ def test_progress_counts_each_picture_once(tmp_path):
 
 
 def test_running_out_of_host_memory_while_reading_fails_one_file(tmp_path, monkeypatch):
-    read = restore.read_picture
+    read = restore.read_pictures
 
     def huge(path, **_):
         if path.name == "1.png":
             raise MemoryError
         return read(path)
 
-    monkeypatch.setattr(restore, "read_picture", huge)
+    monkeypatch.setattr(restore, "read_pictures", huge)
     outcomes = restore_files(make_jobs(tmp_path, 3), make_restorer(), WriteOptions())
     failed = [outcome for outcome in outcomes if outcome.error]
     assert [outcome.job.source.name for outcome in failed] == ["1.png"]
@@ -193,10 +193,10 @@ def test_an_output_that_cannot_be_written_is_not_computed(tmp_path, monkeypatch)
     monkeypatch.setattr(made, "restore", no_memory)
     job = make_jobs(tmp_path, 1)[0]
     (outcome,) = restore_files(
-        [Job(job.source, job.destination.with_suffix(".gif"))], made, WriteOptions()
+        [Job(job.source, job.destination.with_suffix(".pbm"))], made, WriteOptions()
     )
     assert outcome.error is not None
-    assert ".gif" in outcome.error.message
+    assert ".pbm" in outcome.error.message
 
 
 def test_records_are_plain_json(tmp_path):

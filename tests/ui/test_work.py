@@ -3,11 +3,14 @@
 import threading
 import zipfile
 
+import numpy as np
 import pytest
+from animation_files import animation, few_colours
 from conftest import save_photograph
 
 from drcnet_cli.errors import DrcnetError, UsageError, WeightsError
 from drcnet_cli.files.plan import Job
+from drcnet_cli.imageio.folder import read_for_display
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.restore.pipeline import Outcome
 from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say
@@ -53,6 +56,17 @@ def test_pictures_come_with_their_progress_and_bad_ones_with_a_sentence(tmp_path
     assert not outcomes[jobs[0]].error and jobs[0].destination.exists()
     assert "megapixels in" in say(outcomes[jobs[0]])
     assert say(outcomes[jobs[1]]).startswith("b.png ")  # and not where it lies
+
+
+def test_animations_are_restored_and_their_first_frames_shown(tmp_path, tiny_weights):
+    frames = [few_colours(seed) for seed in range(3)]
+    (tmp_path / "a.gif").write_bytes(animation("GIF", frames))
+    jobs = plan_uploads([tmp_path / "a.gif"], tmp_path / "out", 2, None)
+    config = Wish(weights=tiny_weights).config(CPU)
+    *_, outcome = restore_uploads(jobs, config, None, threading.Event())
+    assert isinstance(outcome, Outcome) and outcome.pictures == 3
+    np.testing.assert_array_equal(read_for_display(jobs[0].source), frames[0])
+    assert read_for_display(jobs[0].destination).shape == frames[0].shape
 
 
 def test_a_missing_checkpoint_is_raised_where_results_are_awaited(tmp_path):
