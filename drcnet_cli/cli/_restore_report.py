@@ -95,6 +95,8 @@ class RunOutput:
         """Tell somebody at a terminal where the results are, and how to look at them."""
         if self.quiet or self.as_json or not sys.stderr.isatty():
             return
+        from drcnet_cli.video import is_video_job
+
         made = [outcome.job for outcome in outcomes if not outcome.error]
         if any(job.source == job.destination for job in made):
             return  # in place: nothing is left to compare with
@@ -102,7 +104,8 @@ class RunOutput:
         # An address, whose two slashes `commonpath` would make one, may be among them.
         shared = os.path.commonprefix(list(folders)).rpartition("/")[0]
         where = made[0].destination if len(made) == 1 else shared or "."
-        note(f"In {where}; the same command with --report page.html shows before and after.")
+        more = "; the same command with --report page.html shows before and after"
+        note(f"In {where}{'' if any(map(is_video_job, made)) else more}.")
 
     def _write_report(
         self, report: Path, outcomes: "list[Outcome]", facts: "RestorerFacts | None"

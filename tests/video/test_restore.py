@@ -9,6 +9,7 @@ import pytest
 import video_clips as clips
 from video_clips import av, make_clip, opened
 
+from drcnet_cli.errors import NonFiniteError
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job
 from drcnet_cli.progress import no_progress
@@ -307,6 +308,22 @@ def test_pq_is_refused(restore, tmp_path):
     error = restore(source, tmp_path / "b.mp4").error
     assert error is not None
     assert f"{source} is an HDR video (PQ), which is not restored" in error.message
+
+
+def test_a_frame_that_cannot_be_restored_is_named(restore, tmp_path, monkeypatch):
+    seen = []
+
+    def fail(self, pixels, on_progress=None):
+        seen.append(pixels)
+        if len(seen) == 3:
+            raise NonFiniteError("The network gave no picture.")
+        return pixels
+
+    monkeypatch.setattr(Restorer, "restore", fail)
+    source = make_clip(tmp_path / "a.mp4")
+    error = restore(source, tmp_path / "b.mp4", strength=1).error
+    assert error is not None
+    assert error.message == f"{source}, frame 3: The network gave no picture."
 
 
 def damaged(path: Path, kind: str) -> Path:
