@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photograph", nargs="?", default="examples/clean/parrots.jpg", type=Path)
     parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--crf", help="Write the noisy video as H.264, 4:2:0, not without loss.")
     parser.add_argument("--model", default="drcnet-s-denoise")
     options = parser.parse_args()
     image = Image.open(options.photograph).convert("RGB").resize((320, 240), Image.Resampling.BOX)
@@ -43,7 +44,7 @@ def main() -> None:
     for kind in NOISES:
         with tempfile.TemporaryDirectory() as name:
             source, result = Path(name) / "noisy.mkv", Path(name) / "restored.mkv"
-            write_noisy(source, clean, kind, options.frames)
+            write_noisy(source, clean, kind, options.frames, options.crf)
             config = RestoreConfig(options.model, device="cpu")
             (outcome,) = restore_videos(
                 [Job(source, result)], config, WriteOptions(), RunObserver(), lambda _: tell
@@ -54,12 +55,14 @@ def main() -> None:
         print(f"| {kind} | {' | '.join(cells)} |")
 
 
-def write_noisy(path: Path, clean: np.ndarray, kind: str, frames: int) -> None:
-    """Write a still scene whose frames have noise of their own, without loss (FFV1, 4:4:4)."""
+def write_noisy(path: Path, clean: np.ndarray, kind: str, frames: int, crf: str | None) -> None:
+    """Write a still scene whose frames have noise of their own; without `crf` as FFV1, 4:4:4."""
     image = np.moveaxis(clean, 2, 0).astype(np.float32) / 255
     with av.open(str(path), "w") as container:
-        video = container.add_stream("ffv1", rate=25)
-        video.height, video.width, video.pix_fmt = *clean.shape[:2], "yuv444p"
+        video = container.add_stream("libx264" if crf else "ffv1", rate=25)
+        video.options = {"crf": crf} if crf else {}
+        video.height, video.width = clean.shape[:2]
+        video.pix_fmt = "yuv420p" if crf else "yuv444p"
         for number in range(frames):
             noisy = NOISES[kind](image, np.random.default_rng(number)).degraded
             pixels = np.rint(255 * np.moveaxis(noisy, 0, 2).clip(0, 1)).astype(np.uint8)

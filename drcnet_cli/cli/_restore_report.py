@@ -97,16 +97,19 @@ class RunOutput:
         """Tell somebody at a terminal where the results are, and how to look at them."""
         if self.quiet or self.as_json or not sys.stderr.isatty():
             return
-        last, count, folders = None, 0, set[str]()
+        from drcnet_cli.video import is_video_job
+
+        last, count, folders, films = None, 0, set[str](), False
         for job in (outcome.job for outcome in outcomes if not outcome.error):
             if job.source == job.destination:
                 return  # in place: nothing is left to compare with
-            last, count = job.destination, count + 1
+            last, count, films = job.destination, count + 1, films or is_video_job(job)
             folders.add(f"{job.destination.parent}/")
         # An address, whose two slashes `commonpath` would make one, may be among them.
         shared = os.path.commonprefix(list(folders)).rpartition("/")[0]
         where = last if count == 1 else shared or "."
-        note(f"In {where}; the same command with --report page.html shows before and after.")
+        more = "; the same command with --report page.html shows before and after"
+        note(f"In {where}{'' if films else more}.")
 
     def _write_report(
         self, report: Path, outcomes: "Sequence[Outcome]", facts: "RestorerFacts | None"

@@ -22,6 +22,7 @@ from drcnet_cli.video.library import Frame, PixelFormat
 
 _YUV = re.compile(r"yuva?j?(420|422|444)p(\d*)(?:le)?")
 _GRAY = re.compile(r"gray(\d*)(?:le)?")
+_GBR = re.compile(r"gbrp(\d*)(?:le)?")
 _SUBSAMPLING = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
 LIMITED, FULL = 1, 2  # `color_range` in FFmpeg
 _PQ, _HLG = 16, 18  # `transfer_characteristics` of H.273
@@ -121,6 +122,8 @@ def _planar(format: PixelFormat) -> tuple[str, int, tuple[int, int]]:
         return name, int(found[2] or 8), _SUBSAMPLING[found[1]]
     if found := _GRAY.fullmatch(name):
         return name, int(found[1] or 8), (2, 2)
+    if found := _GBR.fullmatch(name):
+        return name, int(found[1] or 8), (1, 1)
     bits = max((part.bits for part in format.components), default=8)
     if format.is_rgb or format.has_palette:
         return ("gbrp", 8, (1, 1)) if bits <= 8 else ("gbrp16le", 16, (1, 1))

@@ -168,7 +168,11 @@ class _Run:
         started = time.perf_counter()
         pictures = []
         for pixels in read_rgb(frame, look):
-            pictures.append(self.restorer.restore(pixels))
+            try:
+                pictures.append(self.restorer.restore(pixels))
+            except ImageError as error:
+                where = f"{self.job.source}, frame {self.done.frames + 1}"
+                raise ImageError(f"{where}: {error.message}", error.hint) from error
             if remark := self.restorer.remark():
                 self.remarks[remark] = self.remarks.get(remark, 0) + 1
         self.done = replace(

@@ -166,6 +166,8 @@ class Target:
             return True
         if not _fits(stream, container.format.name):
             return False
+        if stream.type == "video" and not _is_cover(stream):
+            self.notes.append("another picture in the file was copied, not restored")
         copied = container.add_stream_from_template(stream, opaque=True)
         copied.disposition = stream.disposition
         _describe_stream(copied, stream, strip)

@@ -9,6 +9,7 @@ import pytest
 import video_clips as clips
 from video_clips import av, make_clip, opened
 
+from drcnet_cli.errors import NonFiniteError
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job
 from drcnet_cli.progress import no_progress
@@ -252,6 +253,8 @@ def test_the_network_restores_every_frame(restore, tmp_path, monkeypatch):
         ("a.avi", "mjpeg", "yuvj422p", (64, 48), "yuv422p"),
         ("a.mkv", "ffv1", "gray", (64, 48), "yuv420p"),
         ("a.mkv", "ffv1", "bgr0", (64, 48), "yuv444p"),
+        ("a.mkv", "ffv1", "gbrp10le", (64, 48), "yuv444p10le"),
+        ("a.avi", "rawvideo", "uyvy422", (64, 48), "yuv422p"),
         ("a.mkv", "ffv1", "yuv420p", (63, 47), "yuv444p"),
         ("a.mov", "prores_ks", "yuv422p10le", (64, 48), "yuv422p10le"),
     ],
@@ -305,6 +308,22 @@ def test_pq_is_refused(restore, tmp_path):
     error = restore(source, tmp_path / "b.mp4").error
     assert error is not None
     assert f"{source} is an HDR video (PQ), which is not restored" in error.message
+
+
+def test_a_frame_that_cannot_be_restored_is_named(restore, tmp_path, monkeypatch):
+    seen = []
+
+    def fail(self, pixels, on_progress=None):
+        seen.append(pixels)
+        if len(seen) == 3:
+            raise NonFiniteError("The network gave no picture.")
+        return pixels
+
+    monkeypatch.setattr(Restorer, "restore", fail)
+    source = make_clip(tmp_path / "a.mp4")
+    error = restore(source, tmp_path / "b.mp4", strength=1).error
+    assert error is not None
+    assert error.message == f"{source}, frame 3: The network gave no picture."
 
 
 def damaged(path: Path, kind: str) -> Path:
@@ -411,6 +430,44 @@ def test_a_cover_stays_with_its_film(restore, tmp_path):
     with opened(tmp_path / "c.mkv") as container:
         (kept,) = (s for s in container.streams if "filename" in s.metadata)
         assert kept.metadata["filename"] == "cover.jpg"
+
+
+def test_a_second_picture_is_copied_which_is_said(restore, tmp_path):
+    def setup(container, video):
+        second = container.add_stream("mjpeg", rate=25)
+        second.width, second.height, second.pix_fmt = 16, 16, "yuvj420p"
+        frame = av.VideoFrame(16, 16, "yuvj420p")
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        container.mux([*second.encode(frame), *second.encode(None)])
+
+    source = make_clip(tmp_path / "a.mkv", setup=setup)
+    notes = restore(source, tmp_path / "b.mkv").notes
+    assert notes == ("another picture in the file was copied, not restored",)
+    with opened(source) as before, opened(tmp_path / "b.mkv") as after:
+        copies = [[bytes(p) for p in c.demux(video=1) if p.size] for c in (before, after)]
+    assert copies[0] == copies[1] != []
+
+
+@pytest.mark.parametrize(
+    ("encoder", "format", "notes"),
+    [
+        ("libx265", "yuv422p", []),
+        ("libsvtav1", "yuv420p", ["colour is stored for every second pixel only"]),
+        ("libvpx-vp9", "yuv422p", []),
+    ],
+)
+def test_without_x264_another_encoder_is_taken_and_said(
+    restore, tmp_path, monkeypatch, encoder, format, notes
+):
+    if encoder not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {encoder}")
+    source = make_clip(tmp_path / "a.mkv", format="yuv422p", size=(128, 96))
+    monkeypatch.setattr(av, "codecs_available", {encoder})
+    outcome = restore(source, tmp_path / "b.mkv", crf=5)
+    assert outcome.error is None
+    assert outcome.notes == (f"encoded by {encoder}: this FFmpeg has no libx264", *notes)
+    assert clips.frames_of(tmp_path / "b.mkv")[0].format.name == format
+    assert difference(source, tmp_path / "b.mkv") < 4
 
 
 def test_odd_names_are_names(restore, tmp_path):
