@@ -1,9 +1,10 @@
-"""What a plan of many pictures costs the driver: seconds, and bytes of memory at its peak.
+"""What many pictures cost the driver of a run: seconds, and bytes of memory at its peak.
 
     python benchmarks/plan_memory.py [--names 1000000] [--folder DIR]
 
 Makes so many empty files below DIR (a temporary folder, removed at the end), a thousand a folder,
-plans their restoration as `drcnet restore` does, and packs the plan into bundles as `--ray` does.
+plans their restoration as `drcnet restore` does, packs the plan into bundles as `--ray` does, and
+keeps an outcome of each job as a run does.
 """
 
 import argparse
@@ -12,9 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import is_image_name
 from drcnet_cli.parallel.bundles import make_bundles
+from drcnet_cli.restore.pipeline import Outcome
 
 A_FOLDER = 1000
 
@@ -54,6 +57,8 @@ def main() -> None:
         seconds = time.perf_counter() - started
         print(f"{len(packed)} bundles, {sum(packed) / 1e6:.0f} MB, in {seconds:.1f} s")
         print(f"peak {peak() / 1e6:.0f} MB")
+        outcomes = Packed(Outcome(job, 12.0, index / 7) for index, job in enumerate(plan.jobs))
+        print(f"{len(outcomes)} outcomes kept; peak {peak() / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

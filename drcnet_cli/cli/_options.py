@@ -165,6 +165,16 @@ FormatOption = Annotated[
 QualityOption = Annotated[
     int | None, typer.Option(min=1, max=100, help="JPEG, WebP or AVIF quality, 1 to 100.")
 ]
+CrfOption = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        metavar="N",
+        min=0,
+        max=51,
+        help="Quality of videos, 0 (best) to 51 (smallest); default: 18.",
+    ),
+]
 SuffixOption = Annotated[
     str,
     typer.Option(

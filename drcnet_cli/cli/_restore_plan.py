@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from drcnet_cli.cli._output import note
 from drcnet_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from drcnet_cli.files.addresses import Place
     from drcnet_cli.files.plan import Job, Plan
     from drcnet_cli.restore.pipeline import WriteOptions
 
@@ -59,6 +61,7 @@ class Made:
     strength: float
     experts: bool = True
     mask: Path | None = None
+    crf: int | None = None
 
     def recipe(self, written: "WriteOptions") -> str:
         """Return what the journal keeps of how outputs are made.
@@ -70,7 +73,8 @@ class Made:
         from drcnet_cli.weights.fetch import identify
 
         # Told only where there are any, so that outputs of before stay finished.
-        told = {"mask": str(self.mask)} if self.mask else {}
+        told: dict[str, object] = {"mask": str(self.mask)} if self.mask else {}
+        told |= {} if self.crf is None else {"crf": self.crf}
         return recipe(
             **told,
             checkpoint=identify(self.checkpoint),
@@ -244,6 +248,10 @@ def plan_run(
     from drcnet_cli.files.shards import is_shard
     from drcnet_cli.files.spelling import as_meant
     from drcnet_cli.imageio import format_for, format_suffix, is_image_name, is_unread_name
+    from drcnet_cli.video import container_of, is_video_job, is_video_name, output_ending
+
+    def is_taken(path: "Place") -> bool:
+        return is_image_name(path) or is_video_name(path)
 
     shards = asked.shards
     inputs, output = (asked.paths, None) if asked.in_place else _part(asked.paths)
@@ -261,11 +269,12 @@ def plan_run(
         plan = plan_files(
             inputs,
             output,
-            is_image=is_shard if shards else is_image_name,
+            is_image=is_shard if shards else is_taken,
             is_unread=is_unread_name,
             overwrite=asked.overwrite,
             in_place=asked.in_place,
             suffix=format_suffix(written.format) if written.format and not shards else None,
+            own_ending=output_ending,
             rename=asked.rename,
             judge=judge,
         )
@@ -274,10 +283,32 @@ def plan_run(
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
     target = output and place_of(output)
-    named = [job.destination for job in (*plan.jobs, *plan.finished)]
-    if target and target in named and not shards:
-        format_for(target, written.format)
+    for job in chain(plan.jobs, plan.finished) if not shards else ():
+        if target and job.destination == target:
+            container_of(target) if is_video_job(job) else format_for(target, written.format)
     return plan
+
+
+def check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
+    """Raise UsageError for videos without what reads them, or with options that do not take them.
+
+    `refused`: those options, with what was given.
+    """
+    from drcnet_cli.imageio import install_hint
+    from drcnet_cli.imageio.kinds import VIDEO
+    from drcnet_cli.video import is_video_job
+
+    first = next((job.source for job in plan.jobs if is_video_job(job)), None)
+    if first is None:
+        return
+    if not VIDEO.is_read:
+        raise UsageError(
+            f"{first} is a video, which takes one more package to read.", install_hint([VIDEO])
+        )
+    if given := next((name for name, value in refused.items() if value), None):
+        raise UsageError(
+            f"{given} is for pictures, and {first} is a video.", f"Leave out {given}, or the videos"
+        )
 
 
 def _part(paths: list[str]) -> tuple[list[str], str]:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,28 +86,30 @@ class RunOutput:
         if len(devices) > 1:
             note(f"{len(devices)} processes: {', '.join(dict.fromkeys(devices))}")
 
-    def conclude(self, outcomes: "list[Outcome]", facts: "RestorerFacts | None") -> None:
+    def conclude(self, outcomes: "Sequence[Outcome]", facts: "RestorerFacts | None") -> None:
         """Write the report, if one is wanted, and say how it went; exit 1 if anything failed."""
         error = self._write_report(self.report, outcomes, facts) if self.report else None
         if not self.report and any(not outcome.error for outcome in outcomes):
             self._tell_where(outcomes)
         summarise(self.plan, outcomes, self.quiet, self.as_json, error)
 
-    def _tell_where(self, outcomes: "list[Outcome]") -> None:
+    def _tell_where(self, outcomes: "Sequence[Outcome]") -> None:
         """Tell somebody at a terminal where the results are, and how to look at them."""
         if self.quiet or self.as_json or not sys.stderr.isatty():
             return
-        made = [outcome.job for outcome in outcomes if not outcome.error]
-        if any(job.source == job.destination for job in made):
-            return  # in place: nothing is left to compare with
-        folders = {f"{job.destination.parent}/" for job in made}
+        last, count, folders = None, 0, set[str]()
+        for job in (outcome.job for outcome in outcomes if not outcome.error):
+            if job.source == job.destination:
+                return  # in place: nothing is left to compare with
+            last, count = job.destination, count + 1
+            folders.add(f"{job.destination.parent}/")
         # An address, whose two slashes `commonpath` would make one, may be among them.
         shared = os.path.commonprefix(list(folders)).rpartition("/")[0]
-        where = made[0].destination if len(made) == 1 else shared or "."
+        where = last if count == 1 else shared or "."
         note(f"In {where}; the same command with --report page.html shows before and after.")
 
     def _write_report(
-        self, report: Path, outcomes: "list[Outcome]", facts: "RestorerFacts | None"
+        self, report: Path, outcomes: "Sequence[Outcome]", facts: "RestorerFacts | None"
     ) -> DrcnetError | None:
         """Write the page; return, not raise, what prevents it: the outputs are there anyway."""
         from drcnet_cli.report.html import write_page
@@ -131,7 +133,7 @@ class RunOutput:
         return None
 
     def _run_facts(
-        self, outcomes: "list[Outcome]", facts: "RestorerFacts | None"
+        self, outcomes: "Sequence[Outcome]", facts: "RestorerFacts | None"
     ) -> list[tuple[str, str]]:
         """Say what the outputs depend on, and how long they took; of no run, the version."""
         if facts is None:
@@ -156,7 +158,7 @@ class RunOutput:
 
 def summarise(
     plan: "Plan",
-    outcomes: "list[Outcome]",
+    outcomes: "Sequence[Outcome]",
     quiet: bool,
     as_json: bool,
     report_error: DrcnetError | None = None,
@@ -238,6 +240,7 @@ def _only_unread(plan: "Plan") -> bool:
 def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
     """Count and name the pictures of kinds that cannot be read here, and say what helps."""
     from drcnet_cli.imageio import install_hint, kind_of_name, unread_error
+    from drcnet_cli.imageio.kinds import VIDEO
 
     if as_json:
         for path in plan.unread:
@@ -246,8 +249,9 @@ def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
         return
     counts = Counter(path.suffix.lower() for path in plan.unread)
     named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    what = "picture" if len(plan.unread) == 1 else "pictures"
     kinds = [kind for path in plan.unread if (kind := kind_of_name(path))]
+    what = "file" if VIDEO in kinds else "picture"
+    what += "" if len(plan.unread) == 1 else "s"
     note(
         f"Left out: {len(plan.unread)} {what} of kinds that are not read here ({named}). "
         f"{install_hint(kinds)}".rstrip()

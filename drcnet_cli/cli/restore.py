@@ -1,8 +1,10 @@
 """`drcnet restore`: the main job, on files, folders and streams."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from drcnet_cli.cli._restore_plan import (
     Made,
     Masks,
     check_looks,
+    check_videos,
     choose_names,
     choose_pages,
     plan_run,
@@ -49,6 +52,7 @@ def restore(
     explain: options.ExplainOption = False,
     format: options.FormatOption = None,
     quality: options.QualityOption = None,
+    crf: options.CrfOption = None,
     suffix: options.SuffixOption = "",
     name: options.NameOption = "",
     strip_metadata: options.StripMetadataOption = False,
@@ -124,7 +128,7 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf)
     masks = Masks(mask, mask_out, mask_format)
     written = choose_pages(written, pages, in_place)
     if streams:
@@ -137,6 +141,7 @@ def restore(
         if shards:
             asked.check_shards(report, masks, ray or jobs)
         plan = plan_run(asked, written, partial(made.recipe, written), quiet)
+        check_videos(plan, {"--ray": ray, "--mask": mask, "--mask-out": mask_out})
         plan = masks.join(plan, None if in_place else Path(paths[-1]))
     output = RunOutput(plan, checkpoint, report, quiet, as_json, written.pages)
     if dry_run:
@@ -165,7 +170,7 @@ def restore(
         explain,
         masks.wanted,
     )
-    in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster)
+    in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster, crf=crf)
     run = _restore_stream if streams else _restore_shards if shards else in_files
     run(config, replace(written, recipe=made.recipe(written)), output)
 
@@ -176,19 +181,49 @@ def _restore_plan(
     output: RunOutput,
     processes: str,
     cluster: "ClusterOptions | None",
+    crf: int | None,
 ) -> None:
-    """Restore a plan's jobs with progress; exit 130 if interrupted."""
-    from drcnet_cli.cli._progress import RestoreProgress
+    """Restore a plan's pictures, then its videos, with progress; exit 130 if interrupted."""
+    from drcnet_cli.cli._video import restore_shown
+    from drcnet_cli.files.packed import Packed
     from drcnet_cli.files.writable import check_writable
+    from drcnet_cli.video import is_video_job
+
+    jobs, facts = output.plan.jobs, None
+    outcomes: Sequence[Outcome] = ()
+    videos = [job for job in jobs if is_video_job(job)]
+    pictures = Packed(job for job in jobs if not is_video_job(job)) if videos else jobs
+    check_writable(jobs)
+    if pictures:
+        outcomes, facts = _restore_pictures(pictures, config, written, output, processes, cluster)
+    if videos and not any(outcome.disk_refused for outcome in outcomes):
+        spread = processes != "1" or len(config.devices()) > 1
+        begins = not pictures
+        more, facts = restore_shown(
+            videos, config, written, crf, output, begins=begins, spread=spread
+        )
+        outcomes = Packed(chain(outcomes, more))
+    output.conclude(outcomes, facts)
+
+
+def _restore_pictures(
+    jobs: "Sequence[Job]",
+    config: "RestoreConfig",
+    written: "WriteOptions",
+    output: RunOutput,
+    processes: str,
+    cluster: "ClusterOptions | None",
+) -> "tuple[Sequence[Outcome], RestorerFacts | None]":
+    """Restore pictures with progress; exit 130 if interrupted."""
+    from drcnet_cli.cli._progress import RestoreProgress
     from drcnet_cli.parallel.jobs import with_processes
     from drcnet_cli.parallel.processes import restore_jobs
     from drcnet_cli.restore.pipeline import RunObserver
 
-    jobs, devices = output.plan.jobs, []
+    devices: list[str] = []
     if cluster is None:
         config = with_processes(config, processes, len(jobs))
         devices = config.devices()
-    check_writable(jobs)
     with RestoreProgress(len(jobs), quiet=output.quiet) as shown:
 
         def opened(facts: "RestorerFacts") -> None:
@@ -208,11 +243,12 @@ def _restore_plan(
             shown.stop()
             note("Interrupted: finished files are whole; the same command goes on from here.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    output.conclude(outcomes, observer.facts)
+    return outcomes, observer.facts
 
 
 def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: RunOutput) -> None:
     """Restore the pictures of a plan's shards, a line a shard; exit 130 if interrupted."""
+    from drcnet_cli.files.packed import Packed
     from drcnet_cli.files.writable import check_writable
     from drcnet_cli.parallel.shards import restore_shards
     from drcnet_cli.restore.pipeline import RunObserver
@@ -227,7 +263,7 @@ def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: Ru
             output.introduce(facts, devices)
         introduced.append(facts)
 
-    def shard_done(number: int, job: "Job", outcomes: "list[Outcome]") -> None:
+    def shard_done(number: int, job: "Job", outcomes: "Sequence[Outcome]") -> None:
         failed = sum(outcome.error is not None for outcome in outcomes)
         if not output.quiet:
             more = f", {failed} failed" if failed else ""
@@ -242,7 +278,7 @@ def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: Ru
     except KeyboardInterrupt:
         note("Interrupted: finished shards are whole; the same command goes on from here.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    pictures = replace(output.plan, jobs=tuple(outcome.job for outcome in outcomes))
+    pictures = replace(output.plan, jobs=Packed(outcome.job for outcome in outcomes))
     replace(output, plan=pictures).conclude(outcomes, observer.facts)
 
 

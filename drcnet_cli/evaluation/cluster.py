@@ -19,7 +19,7 @@ from drcnet_cli.evaluation.session import (
     describe_setting,
 )
 from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, import_ray, join
-from drcnet_cli.parallel.hand_out import HandOut, Setup, make_setup
+from drcnet_cli.parallel.hand_out import ROUNDS, HandOut, Setup, make_setup
 from drcnet_cli.progress import Progress
 from drcnet_cli.restore.config import RestoreConfig
 from drcnet_cli.tasks import Protocol
@@ -78,16 +78,16 @@ class ClusterEvaluator(Evaluator):
         setting = replace(setting, sha256=describe_file(found.path).sha256)
         setup = setup.with_dtype(setting.dtype)
         size = max(1, min(_MOST, len(cases) // (_PIECES_OF_WORKER * cluster.workers(setup.share))))
-        starts = range(0, len(cases), size)
-        pieces = [pickle.dumps(list(range(len(cases)))[at : at + size]) for at in starts]
+        told: dict[int, ImageScore | str] = {}
+        for _ in range(ROUNDS):
+            missing = [number for number in range(len(cases)) if number not in told]
+            pieces = [pickle.dumps(missing[at : at + size]) for at in range(0, len(missing), size)]
+            for news in self._work.news(pieces, ScoreWorker, setup) if pieces else ():
+                told.update(map(pickle.loads, news))
+                progress(len(told), len(cases))
+            size = 1  # a picture that ends its workers takes no other with it
         lost = "its workers were lost; run the same command again"
-        results: list[ImageScore | str] = [f"{case.name}: {lost}" for case in cases]
-        done = 0
-        for news in self._work.news(pieces, ScoreWorker, setup):
-            for number, result in map(pickle.loads, news):
-                results[number] = result
-            done += len(news)
-            progress(done, len(cases))
+        results = [told.get(number, f"{case.name}: {lost}") for number, case in enumerate(cases)]
         scores = tuple(result for result in results if isinstance(result, ImageScore))
         return scores, tuple(result for result in results if isinstance(result, str)), setting
 

@@ -39,7 +39,7 @@ def copied_here(text: str, is_image: IsImage, progress: Progress = no_progress) 
             wanted[place] = found
     if not wanted:
         raise UsageError(f"There are no pictures in {address}.", "Name a folder of photographs.")
-    folder = _folder(address)
+    folder = cached_folder(address, "copies", "pictures")
     _forget_others(folder, wanted)
     missing = [(folder / place, found) for place, found in wanted.items()]
     missing = [(path, found) for path, found in missing if not _is_copy(path, found)]
@@ -49,10 +49,13 @@ def copied_here(text: str, is_image: IsImage, progress: Progress = no_progress) 
     return folder / lone.name if lone else folder
 
 
-def _folder(address: Address) -> Path:
-    """Return where the copy of an address lies: it ends with the name that the user knows."""
+def cached_folder(address: Address, kind: str, name: str) -> Path:
+    """Return what stands for an address here: it ends with the name that the user knows.
+
+    `name`: of an address without one.
+    """
     digest = hashlib.sha256(address.url.rstrip("/").encode()).hexdigest()[:16]
-    return settings.cache_dir() / "copies" / digest / (safe_place(address.name) or "pictures")
+    return settings.cache_dir() / kind / digest / (safe_place(address.name) or name)
 
 
 def _is_copy(path: Path, address: Address) -> bool:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.addresses import Address, Place, is_address
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.remote import safe_place
 from drcnet_cli.files.remote_search import search_address
 from drcnet_cli.files.spelling import MAGIC, MAGIC_IN_PART, alternatives, as_meant, how_meant
@@ -73,7 +74,7 @@ class Discovery:
     cannot be read here: left out, but no strangers.
     """
 
-    images: tuple[FoundImage, ...]
+    images: Sequence[FoundImage]
     lone_file: bool
     lone_match: bool
     passed_over: PassedOver
@@ -122,7 +123,7 @@ def discover(
         else:
             raise _missing(text, given)
     return Discovery(
-        images=tuple(search.images),
+        images=search.images,
         lone_file=lone_file,
         lone_match=lone_pattern and len(search.images) == 1,
         passed_over=PassedOver(**search.passed_over),
@@ -135,7 +136,7 @@ class _Search:
     """Collects what one pass over the inputs finds."""
 
     def __init__(self, is_image: IsImage, is_unread: IsImage, output: str | None) -> None:
-        self.images: list[FoundImage] = []
+        self.images = Packed[FoundImage]()
         self.passed_over: Counter[str] = Counter()
         self.unreadable: list[Path] = []
         self.unread: list[Place] = []

@@ -7,13 +7,14 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.addresses import Address, Place, is_address, place_of
 from drcnet_cli.files.discover import Discovery, FoundImage, IsImage, PassedOver, discover, no_file
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.remote import check_writable_address, existing_object, list_objects
 
 __all__ = ["Job", "PassedOver", "Plan", "plan_files"]
@@ -47,8 +48,8 @@ class Plan:
     should report. `unread` are pictures of a kind that cannot be read here.
     """
 
-    jobs: tuple[Job, ...]
-    finished: tuple[Job, ...]
+    jobs: Sequence[Job]
+    finished: Sequence[Job]
     passed_over: PassedOver
     unreadable: tuple[Path, ...]
     unread: tuple[Place, ...] = ()
@@ -57,6 +58,10 @@ class Plan:
 
 # Makes an output's name of the stem and the ending that it would have.
 Rename = Callable[[str, str], str]
+# A job, and the same with what is known of its output; None: there is none.
+Pair = tuple[Job, Job | None]
+# Returns the ending of a file's output whatever `suffix` says, None where that decides.
+OwnEnding = Callable[[Place], str | None]
 # Returns None for a job to be done, "" for a finished one, else what is odd about its output.
 Judge = Callable[[Job], str | None]
 
@@ -64,6 +69,11 @@ Judge = Callable[[Job], str | None]
 def is_there(job: Job) -> str | None:
     """Count every output that exists as finished, and nothing that is to be replaced in place."""
     return None if job.source == job.destination else ""
+
+
+def no_ending(_: Place) -> str | None:
+    """Let every output's ending be decided by `suffix`."""
+    return None
 
 
 def plan_files(
@@ -75,6 +85,7 @@ def plan_files(
     overwrite: bool = False,
     in_place: bool = False,
     suffix: str | None = None,
+    own_ending: OwnEnding = no_ending,
     rename: Rename | None = None,
     judge: Judge = is_there,
 ) -> Plan:
@@ -83,9 +94,9 @@ def plan_files(
     A lone file goes to the output's name, or into it if that is a folder or ends with a slash.
     Everything else goes into the output folder: a lone folder's tree is mirrored there, a folder
     among several inputs below its own name, a pattern's matches as they lie below its fixed part.
-    `suffix` (`.png`) replaces the extension of what goes into a folder, and `rename`
-    makes the name of stem and ending. `output` is None exactly when `in_place`, which makes every
-    destination its source.
+    `suffix` (`.png`) replaces the extension of what goes into a folder, but for files that
+    `own_ending` has one for; `rename` makes the name of stem and ending. `output` is None exactly
+    when `in_place`, which makes every destination its source.
 
     An output that exists counts as finished, unless it is empty or `overwrite`: writes are atomic,
     so it is whole. `judge` may think otherwise, and of files in place. A plan may be empty.
@@ -102,22 +113,22 @@ def plan_files(
         check_writable_address(Address(target))
     found = discover(names, is_image, target, is_unread)
     if target is None:
-        jobs = there = _in_place(found.images)
+        pairs = ((job, job) for job in _in_place(found.images))
     else:
-        jobs = _drop_duplicates(_assign(found, target, suffix, rename, is_image))
-        _check_lengths(jobs)
+        assigned = _assign(found, target, suffix, own_ending, rename, is_image)
+        jobs = _drop_duplicates(_check_lengths(assigned))
         is_elsewhere = is_address(target)
-        there = _whole_objects(jobs, Address(target)) if is_elsewhere else _whole_outputs(jobs)
-    judged = {} if overwrite else {job: judge(job) for job in there}
-    finished = {job: doubt for job, doubt in judged.items() if doubt is not None}
-    return Plan(
-        tuple(job for job in jobs if job not in finished),
-        tuple(finished),
-        found.passed_over,
-        found.unreadable,
-        found.unread,
-        {job: doubt for job, doubt in finished.items() if doubt},
-    )
+        pairs = _whole_objects(jobs, Address(target)) if is_elsewhere else _whole_outputs(jobs)
+    to_do, finished, stale = Packed[Job](), Packed[Job](), dict[Job, str]()
+    for job, there in pairs:
+        doubt = None if overwrite or there is None else judge(there)
+        if there is None or doubt is None:
+            to_do.append(there or job)  # what there is, so that a new one can be told from it
+            continue
+        finished.append(there)
+        if doubt:
+            stale[there] = doubt
+    return Plan(to_do, finished, found.passed_over, found.unreadable, found.unread, stale)
 
 
 def _check_call(
@@ -165,21 +176,24 @@ def _check_call(
         )
 
 
-def _in_place(images: Iterable[FoundImage]) -> list[Job]:
+def _in_place(images: Iterable[FoundImage]) -> Iterator[Job]:
     """Replace every image once, though several links may lead to it."""
-    unique: dict[str, Place] = {}
+    seen: set[str] = set()
     for image in images:
-        unique.setdefault(os.path.realpath(str(image.source)), image.source)
-    return [Job(path, path) for path in unique.values()]
+        real = os.path.realpath(str(image.source))
+        if real not in seen:
+            seen.add(real)
+            yield Job(image.source, image.source)
 
 
 def _assign(
     found: Discovery,
     output: str,
     suffix: str | None,
+    own_ending: OwnEnding,
     rename: Rename | None,
     is_image: IsImage,
-) -> list[Job]:
+) -> Iterator[Job]:
     """Choose each image's destination."""
     if not _goes_into_folder(found, output, is_image):
         if rename:
@@ -187,13 +201,16 @@ def _assign(
                 f"--suffix and --name are for an output folder, and {output} is a file's name.",
                 "Leave them out, or end the output with a slash",
             )
-        return [Job(image.source, place_of(output)) for image in found.images]
-    jobs, folder = [], place_of(output)
+        yield from (Job(image.source, place_of(output)) for image in found.images)
+        return
+    folder = place_of(output)
     for image in found.images:
         place = image.place
         # An unknown ending, as in `scan.0001`, is a part of the name.
         stem, ending = (place.stem, place.suffix) if is_image(place) else (place.name, "")
-        if suffix is not None:
+        if (own := own_ending(place)) is not None:
+            ending = own
+        elif suffix is not None:
             ending = "." + suffix.removeprefix(".")
         name = rename(stem, ending) if rename else stem + ending
         if rename and is_image(place) and not is_image(Path(name)):
@@ -201,8 +218,7 @@ def _assign(
                 f"{image.source} would be written as {name}, which has no picture's ending.",
                 "End --name with {ext}",
             )
-        jobs.append(Job(image.source, folder / place.with_name(name)))
-    return jobs
+        yield Job(image.source, folder / place.with_name(name))
 
 
 def _goes_into_folder(found: Discovery, output: str, is_image: IsImage) -> bool:
@@ -221,8 +237,14 @@ def _goes_into_folder(found: Discovery, output: str, is_image: IsImage) -> bool:
     return True
 
 
-def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
+def _drop_duplicates(found: Iterable[Job]) -> Packed[Job]:
     """Keep one job for an input that is given twice; refuse two inputs with one output."""
+    jobs, seen = Packed[Job](), set[int]()
+    for job in found:
+        jobs.append(job)
+        seen.add(hash(_key(job.destination)))  # which takes less than the name
+    if len(seen) == len(jobs):
+        return jobs  # nearly always
     kept: dict[str, Job] = {}
     clashes: list[tuple[Job, Job]] = []
     for job in jobs:
@@ -239,7 +261,7 @@ def _drop_duplicates(jobs: Iterable[Job]) -> list[Job]:
             if first.source.parent == second.source.parent
             else "Give the folder above both, so that its tree is mirrored.",
         )
-    return list(kept.values())
+    return Packed(kept.values())
 
 
 def _key(path: Place) -> str:
@@ -259,40 +281,51 @@ def _same_file(first: Place, second: Place) -> bool:
         return False
 
 
-def _whole_outputs(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs whose output is there already and not empty."""
-    paths = {job: job.destination for job in jobs if isinstance(job.destination, Path)}
-    existing = {job: status for job, path in paths.items() if (status := _status(path)) is not None}
+def _whole_outputs(jobs: Iterable[Job]) -> Iterator[Pair]:
+    """Yield each job, and again if its output is there already and not empty.
+
+    Raises `UsageError` in the end if an output is an input.
+    """
+    existing: set[int] = set()
+    for job in jobs:
+        status = _status(job.destination) if isinstance(job.destination, Path) else None
+        if status is not None:
+            existing.add(_identity(status))
+        yield job, job if status is not None and status.st_size > 0 else None
     if existing:
         _refuse_inputs_as_outputs(jobs, existing)
-    return [job for job, status in existing.items() if status.st_size > 0]
 
 
-def _whole_objects(jobs: Sequence[Job], output: Address) -> list[Job]:
-    """Return the jobs whose output one listing names, and not as empty, with what it tells."""
-    wanted, sources = {job.destination: job for job in jobs}, {job.source for job in jobs}
+def _whole_objects(jobs: Sequence[Job], output: Address) -> Iterator[Pair]:
+    """Yield each job, and with what a listing tells if that names its output, and not as empty."""
+    wanted, sources = {job.destination for job in jobs}, {job.source for job in jobs}
     if clash := next((place for place in wanted if place in sources), None):
         raise UsageError(f"The output {clash} is an input.", "Give another output.")
     lone = jobs[0].destination if len(jobs) == 1 else None
     if isinstance(lone, Address):  # whose folder, maybe a whole bucket, is not listed for it
-        there = [existing_object(lone)]
+        listed = [existing_object(lone)]
     else:
-        there = [found for found, _ in list_objects(output)]
-    return [
-        replace(wanted[found], destination=found)
-        for found in there
-        if found and found.size != 0 and found in wanted
-    ]
+        listed = [found for found, _ in list_objects(output)]
+    there: dict[Place, Address] = {
+        found: found for found in listed if found and found.size != 0 and found in wanted
+    }
+    for job in jobs:
+        found = there.get(job.destination)
+        yield job, found and replace(job, destination=found)
 
 
-def _check_lengths(jobs: Iterable[Job]) -> None:
-    """Raise `UsageError` if a new ending makes a name longer than file systems allow."""
+def _check_lengths(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Yield the jobs; raise `UsageError` if a new ending makes a name too long for file systems."""
     measure = str if _FOLDS_NAMES else os.fsencode
-    names = [job.destination.name for job in jobs]
-    if names := [name for name in names if len(measure(name)) > _LONGEST_NAME]:
-        more = f" (and {len(names) - 1} more such)" if len(names) > 1 else ""
+    too_long, first = 0, ""
+    for job in jobs:
+        if len(measure(job.destination.name)) > _LONGEST_NAME:
+            too_long, first = too_long + 1, first or job.destination.name
+        yield job
+    if too_long:
+        more = f" (and {too_long - 1} more such)" if too_long > 1 else ""
         raise UsageError(
-            f"The output's name would be longer than {_LONGEST_NAME} bytes: {names[0]}{more}.",
+            f"The output's name would be longer than {_LONGEST_NAME} bytes: {first}{more}.",
             "Shorten the name, or leave out --format, --suffix or --name.",
         )
 
@@ -318,19 +351,26 @@ def _status(destination: Path) -> os.stat_result | None:
     return status
 
 
-def _refuse_inputs_as_outputs(jobs: Sequence[Job], existing: dict[Job, os.stat_result]) -> None:
+def _refuse_inputs_as_outputs(jobs: Iterable[Job], existing: set[int]) -> None:
     """Raise `UsageError` if a result would replace any input, whatever link leads to it."""
-    sources: dict[tuple[int, int], Path] = {}
-    for path in (job.source for job in jobs if isinstance(job.source, Path)):
+    for source in (job.source for job in jobs if isinstance(job.source, Path)):
         try:
-            status = path.stat()
+            identity = _identity(source.stat())
         except OSError:  # gone since it was listed; reading it will say so
             continue
-        sources[status.st_dev, status.st_ino] = path
-    for job, status in existing.items():
-        source = sources.get((status.st_dev, status.st_ino))
-        if source is not None:
+        if identity in existing:
+            output = next(job.destination for job in jobs if _leads_to(job.destination, identity))
             raise UsageError(
-                f"The output {job.destination} is the input {source}.",
+                f"The output {output} is the input {source}.",
                 "Give another output, or --in-place alone to replace the inputs.",
             )
+
+
+def _leads_to(place: Place, identity: int) -> bool:
+    status = _status(place) if isinstance(place, Path) else None
+    return status is not None and _identity(status) == identity
+
+
+def _identity(status: os.stat_result) -> int:
+    """Return a number that only what leads to one file shares."""
+    return status.st_dev << 64 | status.st_ino

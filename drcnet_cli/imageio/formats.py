@@ -7,7 +7,7 @@ from PIL import Image
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.files.addresses import Place
-from drcnet_cli.imageio.kinds import kind_of_name
+from drcnet_cli.imageio.kinds import VIDEO, kind_of_name
 
 _U8, _U16, _F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
@@ -116,7 +116,8 @@ _SAME_AS = {"MPO": "JPEG", "DIB": "BMP"}
 def is_image_name(path: Place) -> bool:
     """Tell whether a file's name is that of a picture which can be read."""
     kind = kind_of_name(path)
-    return path.suffix.lower() in SUPPORTED_SUFFIXES or (kind is not None and kind.is_read)
+    is_read = kind is not None and kind is not VIDEO and kind.is_read
+    return is_read or path.suffix.lower() in SUPPORTED_SUFFIXES
 
 
 def readable_formats() -> tuple[str, ...]:

@@ -50,7 +50,14 @@ EXR, RADIANCE = _kind("OpenEXR", "exr"), _kind("Radiance HDR", "hdr")
 PHOTOSHOP, GIMP = _kind("Photoshop", "psd psb"), _kind("GIMP", "xcf")
 JPEG_XR, JPEG_LS = _kind("JPEG XR", "jxr wdp hdp"), _kind("JPEG-LS", "jls")
 DDS = _kind("DirectDraw", "dds")
-KINDS = (HEIC, JXL, RAW, EXR, RADIANCE, PHOTOSHOP, GIMP, JPEG_XR, JPEG_LS, DDS)
+# No pictures, but what a folder of a camera's has beside them. TypeScript's .ts is none of these.
+VIDEO = _kind(
+    "video",
+    "3gp asf avi dv flv m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv vob webm wmv",
+    "video",
+    "av",
+)
+KINDS = (HEIC, JXL, RAW, EXR, RADIANCE, PHOTOSHOP, GIMP, JPEG_XR, JPEG_LS, DDS, VIDEO)
 
 _BY_SUFFIX = {suffix: kind for kind in KINDS for suffix in kind.suffixes}
 _BY_START = (
@@ -71,6 +78,11 @@ _BY_START = (
 )  # fmt: skip
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1"}
 _TIFF_RAW_MARKS = (b"CR\2\0", b"IIII", b"MMMM")  # at byte 8: Canon, Phase One
+_VIDEO = re.compile(  # Matroska, AVI, MP4 and its like, MPEG, Flash, ASF, transport streams
+    rb"\x1a\x45\xdf\xa3|RIFF....AVI |.{4}(?:ftyp(?!avi[fs])|moov|mdat|wide)|\x00\x00\x01\xba"
+    rb"|FLV\x01|\x30\x26\xb2\x75|(?:.{4})?\x47.{187}\x47",
+    re.S,
+)
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 
 
@@ -105,9 +117,8 @@ def unread(kind: Kind) -> ImageError:
             f"is a {kind.name} picture, which is not read.",
             "Save it as a 16-bit PNG or TIFF first.",
         )
-    return ImageError(
-        f"is a {kind.name} picture, which takes one more package to read.", install_hint([kind])
-    )
+    what = kind.name if kind is VIDEO else f"{kind.name} picture"
+    return ImageError(f"is a {what}, which takes one more package to read.", install_hint([kind]))
 
 
 def unread_error(path: Place) -> ImageError | None:
@@ -143,6 +154,11 @@ def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
+def is_video(data: bytes) -> bool:
+    """Tell whether a file's first bytes are those of a video, as far as they tell."""
+    return _VIDEO.match(data) is not None
+
+
 def explain_no_picture(data: bytes) -> tuple[str, str] | None:
     """Return what bytes that are no picture are instead, and what helps, if that can be told."""
     if data.startswith(GIT_LFS_POINTER):
@@ -154,6 +170,12 @@ def explain_no_picture(data: bytes) -> tuple[str, str] | None:
         )
     if data.startswith(b"%PDF"):
         return "is a PDF document, not a picture.", "Export its pages as PNG first."
+    if is_video(data):
+        return (
+            "is a video, not a picture.",
+            "Videos are restored from files with a video's name: "
+            "drcnet restore -t denoise clip.mp4 out.mp4",
+        )
     if not any(data):
         return (
             "holds nothing but zeros: an unfinished download or copy.",

@@ -2,18 +2,21 @@
 
 Bundles are pickles, read by processes of the same run alone. One may come twice: where a worker is
 lost it goes to another. So each job comes with the stamp of its output as it was before the run;
-where the output is another by now, the job is done.
+where the output is another by now, the job is done. To ask for an object's stamp takes a request:
+that is asked only where a worker may have been lost.
 """
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
+from drcnet_cli.files.remote import existing_object
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
 
 if TYPE_CHECKING:
@@ -38,32 +41,52 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
-def make_bundles(jobs: Iterable[Numbered], device: str = "cpu") -> Iterator[bytes]:
-    """Pack jobs into bundles of files of like size, the largest first among some thousands."""
+class Bundle(NamedTuple):
+    """Numbered jobs with their outputs' stamps; `again`: a worker that had them was lost."""
+
+    jobs: list[tuple[int, Job, Stamp]]
+    again: bool
+
+
+def make_bundles(
+    jobs: Iterable[Numbered], device: str = "cpu", again: bool = False
+) -> Iterator[bytes]:
+    """Pack jobs into bundles of files of like size, the largest first among some thousands.
+
+    `again`: their workers were lost. Now each goes alone, so that one that ends its workers takes
+    no other with it.
+    """
     jobs, most_bytes = iter(jobs), MOST_BYTES[device]
+    most_pictures = 1 if again else MOST_PICTURES
     while chunk := list(islice(jobs, _SORTED_TOGETHER)):
         sized = sorted(((_size(job.source), number, job) for number, job in chunk), reverse=True)
         bundle: list[tuple[int, Job, Stamp]] = []
         total = 0
         for size, number, job in sized:
-            if bundle and (len(bundle) == MOST_PICTURES or total + size > most_bytes):
-                yield pickle.dumps(bundle)
+            if bundle and (len(bundle) == most_pictures or total + size > most_bytes):
+                yield pickle.dumps(Bundle(bundle, again))
                 bundle, total = [], 0
             bundle.append((number, job, _stamp(job.destination)))
             total += size
-        yield pickle.dumps(bundle)
+        yield pickle.dumps(Bundle(bundle, again))
 
 
 def restore_bundle(
-    packed: bytes, restorer: "Restorer", options: WriteOptions, notes: list[str]
+    packed: bytes,
+    restorer: "Restorer",
+    options: WriteOptions,
+    notes: list[str],
+    succeeds: bool = False,
 ) -> Iterator[bytes]:
     """Restore a bundle's jobs but for those that are done; yield a `Told` for each.
 
-    `notes` are what the restorer has said so far; those here are taken from it.
+    `notes` are what the restorer has said so far; those here are taken from it. `succeeds`: it is a
+    lost worker's successor that does so.
     """
-    bundle: list[tuple[int, Job, Stamp]] = pickle.loads(packed)
-    numbers = {job: number for number, job, _ in bundle}
-    done = {job for _, job, before in bundle if _stamp(job.destination) not in (None, before)}
+    bundle: Bundle = pickle.loads(packed)
+    numbers = {job: number for number, job, _ in bundle.jobs}
+    again = bundle.again or succeeds
+    done = {job for _, job, before in bundle.jobs if _is_done(job.destination, before, again)}
     for job in done:
         yield pickle.dumps(Told(numbers[job], Outcome(job)))
     outcomes = restore_files(
@@ -74,10 +97,9 @@ def restore_bundle(
         yield pickle.dumps(Told(numbers[outcome.job], outcome, said))
 
 
-def unpack(packed: bytes, jobs: Sequence[Job]) -> Told:
-    """Read what a worker told; its job is the plan's own, which is in memory once."""
-    told: Told = pickle.loads(packed)
-    return replace(told, outcome=replace(told.outcome, job=jobs[told.number]))
+def unpack(packed: bytes) -> Told:
+    """Read what a worker told."""
+    return pickle.loads(packed)
 
 
 def _size(place: Place) -> int:
@@ -89,14 +111,25 @@ def _size(place: Place) -> int:
         return 0
 
 
+def _is_done(output: Place, before: Stamp, again: bool) -> bool:
+    """Tell whether an output was made in this run."""
+    if not isinstance(output, Path):
+        try:
+            there = existing_object(output) if again else None
+        except DrcnetError:  # to write it may work, or will say more
+            return False
+        return there is not None and _stamp(there) not in (None, before)
+    return _stamp(output) not in (None, before)
+
+
 def _stamp(place: Place) -> Stamp:
     """Return what changes when a whole file takes this name; None: there is none, or an empty one.
 
     The file's number is part of it: an output made twice may have its time and size. Of an object
-    in a store None, too: to ask for each takes a request, and what is made twice is the same.
+    it is what a listing told.
     """
     if not isinstance(place, Path):
-        return None
+        return (0, place.time or 0, place.size) if place.size else None
     try:
         status = place.stat()
     except OSError:

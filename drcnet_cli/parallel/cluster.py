@@ -150,6 +150,8 @@ def join(address: str) -> Iterator[Cluster]:
             "Start one with `ray start --head`, or use --ray local; one with tokens needs "
             "RAY_AUTH_MODE=token",
         ) from error
+    # Ray prints news of lost nodes on standard output, which is for data, and has no public switch.
+    import_ray("ray._private.worker")._worker_logs_enabled = False
     try:
         yield Cluster(ray, address)
     finally:

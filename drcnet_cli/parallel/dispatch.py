@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files.addresses import Place
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.pipeline import (
+    SAMPLES,
     Outcome,
     RunObserver,
     WriteOptions,
@@ -79,9 +81,10 @@ class Dispatch:
         launcher: Launcher,
         observer: RunObserver | None = None,
     ) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes = Packed[Outcome]()
         self._waiting = iter(enumerate(jobs))
-        self._samples = [job.source for job in jobs] if config.dtype == "auto" else []
+        opened = jobs[:SAMPLES] if config.dtype == "auto" else ()
+        self._samples = [job.source for job in opened]
         self._config = config
         self._devices = config.devices()
         self._options = options
@@ -90,7 +93,7 @@ class Dispatch:
         self._open: list[Worker] = []
         self._disk_refused = False  # so that no job is begun any more
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> Sequence[Outcome]:
         """Restore every job and return its outcome, as `restore_files` does.
 
         The jobs of a worker that is killed count as failed; a full disk ends the run. Raises

@@ -24,7 +24,8 @@ from drcnet_cli.restore.config import RestoreConfig, open_restorer
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.weights.fetch import resolve
 
-_TRIES = 5  # of a piece whose workers are lost
+ROUNDS = 3  # in which a run hands out what it has heard nothing of, the first included
+_TRIES = 5  # of a piece whose workers are lost, in each round
 _PATIENCE = 0.5  # seconds of news that the driver hears at once
 
 # Pickles that processes of one run send each other; Ray Data's rows.
@@ -100,8 +101,10 @@ class HandOut:
         """Have pieces done by workers, and yield what they tell, as it comes.
 
         A worker is made of the setup, and called with a batch, `{"piece": [...]}`, it returns
-        `{"news": [...]}`. A piece whose worker is lost goes to another, whole; where many are lost
-        or the worker raises, there is no news of it. Raises DrcnetError if the cluster is lost.
+        `{"news": [...]}`. A piece whose worker is lost goes to another, whole. Where many are lost,
+        or the worker raises, or Ray Data gives up on what was under way on a lost node, there is no
+        news of it: whoever hands it out does so again, `ROUNDS` times in all. Raises DrcnetError if
+        the cluster is lost.
         """
         cluster, steward = self._cluster, self._steward
         count = cluster.workers(setup.share)

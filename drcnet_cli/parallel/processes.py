@@ -29,7 +29,7 @@ def restore_jobs(
     options: WriteOptions,
     observer: RunObserver | None = None,
     cluster: ClusterOptions | None = None,
-) -> list[Outcome]:
+) -> Sequence[Outcome]:
     """Restore every job and return its outcome, as `restore_files` does, on all devices named.
 
     A device may be named more than once; with a cluster its workers have devices of their own.

@@ -1,21 +1,27 @@
 """Restoring on a Ray cluster: bundles of jobs go out, outcomes come in, the workers write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from drcnet_cli.errors import ImageError, UsageError
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.parallel.bundles import make_bundles, restore_bundle, unpack
-from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, join
-from drcnet_cli.parallel.hand_out import HandOut, Setup, make_setup
+from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, import_ray, join
+from drcnet_cli.parallel.hand_out import ROUNDS, HandOut, Setup, make_setup
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, settle_dtype
+from drcnet_cli.restore.pipeline import (
+    SAMPLES,
+    Outcome,
+    RunObserver,
+    WriteOptions,
+    settle_dtype,
+)
 from drcnet_cli.restore.restorer import RestorerFacts
 
 WINDOW = 2**15  # bundles that Ray Data has at once: what its bookkeeping takes is bounded by it
-_SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
 
 
 class RestoreWorker:
@@ -29,8 +35,9 @@ class RestoreWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """Restore a batch's bundles, and tell what became of each job."""
         news: list[bytes] = []
+        succeeds = import_ray("ray").get_runtime_context().was_current_actor_reconstructed
         for bundle in batch["piece"]:
-            news += restore_bundle(bundle, self._restorer, self._options, self._notes)
+            news += restore_bundle(bundle, self._restorer, self._options, self._notes, succeeds)
         return {"news": news}
 
 
@@ -40,7 +47,7 @@ def restore_on_cluster(
     options: WriteOptions,
     observer: RunObserver,
     cluster: ClusterOptions,
-) -> list[Outcome]:
+) -> Sequence[Outcome]:
     """Restore every job on a cluster and return its outcome, as `restore_files` does.
 
     The jobs of workers that are lost go to others. A full disk ends the run. Raises UsageError for
@@ -68,30 +75,37 @@ class _Run:
         self._jobs = jobs
         self._setup = setup
         self._observer = observer
-        self._outcomes: list[Outcome] = []
+        self._outcomes = Packed[Outcome]()
         self._heard = bytearray(len(jobs))
         self._noted: set[str] = set()
         self._disk_refused = False
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> Sequence[Outcome]:
         work = HandOut(self._cluster)  # which starts while the network is tried
         self._open()
-        bundles = make_bundles(enumerate(self._jobs), self._setup.share.device)
-        while window := list(islice(bundles, WINDOW)):
+        self._hand_out(work, make_bundles(enumerate(self._jobs), self._setup.share.device))
+        for _ in range(1, ROUNDS):
+            self._hand_out(work, make_bundles(self._unheard(), again=True))
+        for _, job in self._unheard():
+            lost = f"{job.source} was not restored: its workers were lost."
+            self._finish(Outcome(job, error=ImageError(lost, "Run the same command again")))
+        return self._outcomes
+
+    def _hand_out(self, work: HandOut, bundles: Iterator[bytes]) -> None:
+        """Have bundles restored, unless the disk is full, and hear of them."""
+        while not self._disk_refused and (window := list(islice(bundles, WINDOW))):
             for news in work.news(window, RestoreWorker, self._setup):
                 for each in news:
                     self._hear(each)
-                if self._disk_refused:
-                    return self._outcomes
-        for number, job in enumerate(self._jobs):
-            if not self._heard[number]:
-                lost = f"{job.source} was not restored: its workers were lost."
-                self._finish(Outcome(job, error=ImageError(lost, "Run the same command again")))
-        return self._outcomes
+
+    def _unheard(self) -> Iterator[tuple[int, Job]]:
+        """Yield the jobs that nobody has told of; none once the disk is full."""
+        if not self._disk_refused:
+            yield from (pair for pair in enumerate(self._jobs) if not self._heard[pair[0]])
 
     def _open(self) -> None:
         """Open a restorer once for what people are told and for the number type of all workers."""
-        share, sources = self._setup.share, [job.source for job in self._jobs[:_SAMPLES]]
+        share, sources = self._setup.share, [job.source for job in self._jobs[:SAMPLES]]
         facts: RestorerFacts = self._cluster.call(_try, self._setup, sources, **share.resources)
         self._setup = self._setup.with_dtype(facts.dtype)
         self._observer.facts = facts
@@ -100,7 +114,7 @@ class _Run:
 
     def _hear(self, packed: bytes) -> None:
         """Take note of one outcome, and of what its worker said."""
-        told = unpack(packed, self._jobs)
+        told = unpack(packed)
         if not self._heard[told.number]:
             self._heard[told.number] = 1
             self._finish(told.outcome)

@@ -13,6 +13,7 @@ from pathlib import Path
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.remote import LARGEST, fetch_file, write_file
 from drcnet_cli.files.shards import Member, put_pictures, take_pictures
@@ -28,15 +29,15 @@ def restore_shards(
     config: RestoreConfig,
     options: WriteOptions,
     observer: RunObserver,
-    shard_done: Callable[[int, Job, list[Outcome]], None],
-) -> list[Outcome]:
+    shard_done: Callable[[int, Job, Sequence[Outcome]], None],
+) -> Sequence[Outcome]:
     """Restore the pictures of each job's shard, and return their outcomes.
 
     Of a shard that cannot be read or written there is one, its own. `shard_done` gets
     each shard's number, job and outcomes.
     A full disk ends the run.
     """
-    outcomes: list[Outcome] = []
+    outcomes = Packed[Outcome]()
     inner = replace(options, recipe=None)  # the journal knows shards, not their pictures
     with open_finisher(options.recipe, False) as finisher:
         for number, job in enumerate(jobs, 1):
@@ -47,7 +48,7 @@ def restore_shards(
                 made = [Outcome(job, error=error)]
             except OSError as error:
                 made = [Outcome(job, error=refusal(job.destination, error))]
-            outcomes += made
+            outcomes.extend(made)
             shard_done(number, job, made)
             if any(outcome.disk_refused for outcome in made):
                 break

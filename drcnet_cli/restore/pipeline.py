@@ -6,7 +6,7 @@ on either side are bounded in bytes, so a folder of any size and any picture tak
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ import numpy as np
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
+from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.imageio import (
@@ -47,6 +48,7 @@ READ_AHEAD = 2  # pictures
 WRITERS = 2
 PENDING_WRITES = 2  # pictures
 BYTES_IN_FLIGHT = 384 * 2**20
+SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
 
 Read: TypeAlias = Picture | Several | DrcnetError  # what came of a file that was to be read
 
@@ -135,7 +137,7 @@ def restore_files(
     restorer: "Restorer",
     options: WriteOptions,
     observer: RunObserver | None = None,
-) -> list[Outcome]:
+) -> Sequence[Outcome]:
     """Restore every job and return its outcome; only errors of this package's are kept from rising.
 
     Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
@@ -143,7 +145,7 @@ def restore_files(
     that were not begun have no outcome.
     """
     observer = observer or RunObserver()
-    outcomes: list[Outcome] = []
+    outcomes = Packed[Outcome]()
     refused = False
     pending: set[Future[Outcome]] = set()
     gate = Gate(BYTES_IN_FLIGHT)
@@ -153,9 +155,10 @@ def restore_files(
         while len(pending) > limit:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                outcomes.append(future.result())
-                refused = refused or outcomes[-1].disk_refused
-                observer.finished(outcomes[-1])
+                outcome = future.result()
+                outcomes.append(outcome)
+                refused = refused or outcome.disk_refused
+                observer.finished(outcome)
 
     with (
         open_finisher(options.recipe, options.keep_dates) as finisher,
@@ -361,10 +364,8 @@ def _write_job(
             gate.give_back(picture.pixels.nbytes)
             return replace(outcome, error=error)
 
-    def finish(whole: Path) -> None:
-        notes.extend(finisher.finish(job, whole))
-
-    outcome = _write(outcome, picture, job.destination, options, gate, finish)
+    write = partial(_write, outcome, picture, job.destination, options, gate)
+    outcome = write(lambda whole: notes.extend(finisher.finish(job, whole)))
     return outcome if outcome.error else replace(outcome, notes=(*outcome.notes, *notes))
 
 

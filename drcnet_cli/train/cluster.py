@@ -53,7 +53,7 @@ class Steward:
                 resources_per_worker={"CPU": share.cores},
             ),
             run_config=training.RunConfig(
-                storage_path=str(Path(config.out).absolute() / _SCRATCH),
+                storage_path=str(config.folder.absolute() / _SCRATCH),
                 failure_config=training.FailureConfig(max_failures=_TRIES),
             ),
         ).fit()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.mirror import folder_of
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.schedule import Every, parse_phases
@@ -121,7 +122,7 @@ class TrainConfig:
     compile: bool = _machine(False, "Compile the network for each phase (torch.compile).")
     seed: int = _machine(0, "Seed of the weights, the crops and the degradations.")
 
-    out: str = _result("", "Folder for the results; default: runs/TASK.")
+    out: str = _result("", "Folder or address for the results; default: runs/TASK.")
     resume: str = _result("auto", "auto: go on with the run in --out; never; or a state file.")
     save_every: str = _result("5m", "How often to save the state: steps, or minutes as 5m.")
     validate_every: str = _result("10m", "How often to validate: steps, or minutes as 10m.")
@@ -155,8 +156,13 @@ class TrainConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the results go."""
-        return Path(self.out or f"runs/{self.task}")
+        """Where the results go; those for an address are sent there from here."""
+        return folder_of(self.place)
+
+    @property
+    def place(self) -> str:
+        """The folder or address of the results."""
+        return self.out or f"runs/{self.task}"
 
     @classmethod
     def from_mapping(

@@ -4,26 +4,28 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from drcnet_cli.device import dtype_name
-from drcnet_cli.errors import DrcnetError, UsageError
+from drcnet_cli.errors import DrcnetError, RemoteError, StorageError, UsageError
+from drcnet_cli.files.addresses import Place
+from drcnet_cli.files.mirror import Mirror
 from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import TrainingData, name_some, open_data
-from drcnet_cli.train.log import Journal, Listener, Meter, NoListener, Snapshot
+from drcnet_cli.train.log import LOG_NAME, Journal, Listener, Meter, NoListener, Snapshot
 from drcnet_cli.train.objective import OBJECTIVES, Objective, input_psnr, mean_psnr
 from drcnet_cli.train.process import Interruption, Threads
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
 from drcnet_cli.train.setup import Run, open_run
-from drcnet_cli.train.state import torch_seed
+from drcnet_cli.train.state import STATE_NAME, torch_seed
 
 FINAL_NAME = "final.safetensors"
 BEST_NAME = "best.safetensors"
+_SENT = (STATE_NAME, BEST_NAME, FINAL_NAME, LOG_NAME)  # where the results are to lie elsewhere
 
 # So many steps in a row without a finite gradient are no accident.
 _MAX_SKIPPED_IN_ROW = 20
@@ -44,7 +46,7 @@ class Result:
     input_psnr: float | None
     skipped: int
     interrupted: bool
-    final: Path | None
+    final: Place | None
     main: bool
     left_out: int = 0
     processes: int = 1
@@ -80,6 +82,9 @@ class Training:
             raise UsageError("Training needs a budget.", "Give --steps N or --minutes M")
         self.config = config
         self.data: TrainingData = open_data(config)
+        self.mirror = Mirror(config.place)
+        if config.resume == "auto":
+            self.mirror.bring((STATE_NAME, LOG_NAME))
         self.parts: Run = open_run(config)
         self.progress = self.parts.progress
         self.accelerator = self.parts.accelerator
@@ -228,7 +233,15 @@ class Training:
         if self.validate_timer.due(progress.step, progress.elapsed):
             self._validate()
         if self.save_timer.due(progress.step, progress.elapsed):
-            self.parts.save(self.objective.state())
+            self._save()
+
+    def _save(self) -> None:
+        """Save the state. What cannot be sent now goes with a later save, so that none is lost."""
+        self.parts.save(self.objective.state())
+        try:
+            self.mirror.send(_SENT)
+        except (RemoteError, StorageError) as error:
+            self.listener.note(f"{error.message} The next save tries again.")
 
     def _snapshot(self, phase: Phase, rate: float) -> Snapshot:
         progress, used = self.progress, self._used()
@@ -265,10 +278,10 @@ class Training:
             progress.best = self.psnr
             self._export(BEST_NAME)
 
-    def _export(self, name: str) -> Path:
+    def _export(self, name: str) -> None:
         scores = {"validation_psnr": self.psnr, "validation_input_psnr": self.input_psnr}
         info = self.parts.info(self.data.summary, self.objective.summary, scores)
-        return self.parts.export(name, info)
+        self.parts.export(name, info)
 
     def _introduce(self) -> None:
         """Say what is trained on what."""
@@ -280,7 +293,7 @@ class Training:
         self.listener.note(
             f"{parts.architecture.title} of {parts.shape.summary} ({size:.2f} M parameters) on "
             f"{parts.device}, {dtype_name(parts.dtype)}, "
-            f"{self.accelerator.num_processes} process(es){start}; results in {self.config.folder}"
+            f"{self.accelerator.num_processes} process(es){start}; results in {self.mirror.place}"
         )
         if self._used() >= 1:
             self.listener.note(
@@ -297,15 +310,21 @@ class Training:
                 f"{name_some(left_out)}"
             )
         if self.journal is not None:
-            self.parts.save(self.objective.state())
+            self._save()
             if not interrupted:
                 self._validate()
-                final = self._export(FINAL_NAME)
+                self._export(FINAL_NAME)
+                final = self.mirror.place / FINAL_NAME
                 if not self.data.held:
                     self._export(BEST_NAME)
                 self.parts.save(self.objective.state())
             self.journal.write("end", progress.step, psnr=self.psnr, interrupted=interrupted)
             self.journal.close()
+            try:
+                self.mirror.send(_SENT)
+            except DrcnetError as error:
+                error.hint = f"The same command sends it; until then it is in {self.mirror.folder}"
+                raise
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
         return Result(

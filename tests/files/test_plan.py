@@ -341,12 +341,12 @@ def test_thousands_of_files_are_planned_quickly():
         Path(f"in/{folder}").mkdir(parents=True)
         for number in range(1000):
             os.close(os.open(f"in/{folder}/img{number}.jpg", os.O_CREAT | os.O_WRONLY))
-    start = time.perf_counter()
+    start = time.process_time()
     result = plan("in")
-    elapsed = time.perf_counter() - start
+    elapsed = time.process_time() - start
     assert len(result.jobs) == 3000
     assert [job.source.name for job in result.jobs[:3]] == ["img0.jpg", "img1.jpg", "img2.jpg"]
-    # 0.07 s on one core of a 2020s machine; the margin is for busy ones.
+    # 0.1 s on one core of a 2020s machine; the margin is for busy ones.
     assert elapsed < 1.0
 
 

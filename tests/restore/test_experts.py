@@ -182,3 +182,13 @@ def test_strength_is_of_all_steps_together(monkeypatch, strength, added):
     restorer = looking(experts=lambda task, notify: experts[task], strength=strength)
     restored = restorer.restore(picture)
     np.testing.assert_array_equal(restored, picture + added)
+
+
+def test_a_series_is_restored_as_its_first_picture_needs_it(monkeypatch):
+    restorer, picture = looking(), photograph() // 2
+    for first, added in (({"rain": 1.0}, 10), ({"gaussian_25": 1.0}, 1)):
+        restorer.begin_series()
+        seeing(monkeypatch, **first)
+        np.testing.assert_array_equal(restorer.restore(picture), picture + added)
+        seeing(monkeypatch, nothing=1.0)
+        np.testing.assert_array_equal(restorer.restore(picture), picture + added)
