@@ -364,10 +364,8 @@ def _write_job(
             gate.give_back(picture.pixels.nbytes)
             return replace(outcome, error=error)
 
-    def finish(whole: Path) -> None:
-        notes.extend(finisher.finish(job, whole))
-
-    outcome = _write(outcome, picture, job.destination, options, gate, finish)
+    write = partial(_write, outcome, picture, job.destination, options, gate)
+    outcome = write(lambda whole: notes.extend(finisher.finish(job, whole)))
     return outcome if outcome.error else replace(outcome, notes=(*outcome.notes, *notes))
 
 
