@@ -71,12 +71,7 @@ def restore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
-    update: Annotated[
-        bool,
-        typer.Option(
-            "--update", help="Redo outputs older than their inputs or made with other settings."
-        ),
-    ] = False,
+    update: options.UpdateOption = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the inputs, for good; no OUTPUT is given.")
     ] = False,

@@ -14,6 +14,7 @@ from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio.folder import Pixels, read_for_display, read_rgb8
+from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
 
 PICTURES_SHOWN = 12
@@ -35,7 +36,8 @@ def choose_evenly(items: Sequence[Item], count: int) -> list[Item]:
 class Scene:
     """Files that show the same, to be laid under a slider: before, after, maybe the target.
 
-    `mask` tells where the damage is: it is laid over the first.
+    `mask` tells where the damage is: it is laid over the first. Transparency is laid on
+    `background`, and left out where that is None.
     """
 
     title: str
@@ -44,13 +46,15 @@ class Scene:
     caption: str = ""
     scores: Mapping[str, str] = field(default_factory=dict)
     mask: Path | None = None
+    background: Colour | None = None
 
 
 def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Iterator[Comparison]:
     """Read each scene's pictures as they are to be seen; those that cannot be join `unread`."""
     for scene in scenes:
         try:
-            first, second, *target = map(read_for_display, scene.files)
+            ground = scene.background
+            first, second, *target = (read_for_display(path, ground) for path in scene.files)
             damage = None if scene.mask is None else overlaid(first, read_rgb8(scene.mask))
             yield Comparison(
                 scene.title,

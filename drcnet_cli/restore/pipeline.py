@@ -19,6 +19,7 @@ import numpy as np
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
+from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.imageio import (
@@ -31,7 +32,6 @@ from drcnet_cli.imageio import (
     write_picture,
 )
 from drcnet_cli.imageio.folder import read_rgb8
-from drcnet_cli.restore.finisher import Finisher, open_finisher
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import (  # loads torch, which listing a plan needs not
