@@ -220,6 +220,16 @@ StrengthOption = Annotated[
 ]
 
 
+KeepGrainOption = Annotated[
+    float,
+    typer.Option(
+        "--keep-grain",
+        metavar="0..1",
+        min=0,
+        max=1,
+        help="For denoise: how much of the grain comes back, without its colour.",
+    ),
+]
 ExpertOption = Annotated[
     bool,
     typer.Option(

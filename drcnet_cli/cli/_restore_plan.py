@@ -59,6 +59,7 @@ class Made:
     strength: float
     experts: bool = True
     mask: Path | None = None
+    keep_grain: float = 0.0
 
     def recipe(self, written: "WriteOptions") -> str:
         """Return what the journal keeps of how outputs are made.
@@ -70,7 +71,8 @@ class Made:
         from drcnet_cli.weights.fetch import identify
 
         # Told only where there are any, so that outputs of before stay finished.
-        told = {"mask": str(self.mask)} if self.mask else {}
+        told: dict[str, object] = {"mask": str(self.mask)} if self.mask else {}
+        told |= {"keep_grain": self.keep_grain} if self.keep_grain else {}
         return recipe(
             **told,
             checkpoint=identify(self.checkpoint),

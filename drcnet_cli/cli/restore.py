@@ -55,6 +55,7 @@ def restore(
     float_range: options.FloatRangeOption = None,
     background: options.BackgroundOption = None,
     strength: options.StrengthOption = 1.0,
+    keep_grain: options.KeepGrainOption = 0.0,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -117,7 +118,7 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, keep_grain)
     masks = Masks(mask, mask_out, mask_format)
     if streams:
         masks.refuse_stream()
@@ -156,6 +157,7 @@ def restore(
         experts,
         explain,
         masks.wanted,
+        keep_grain,
     )
     in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster)
     run = _restore_stream if streams else _restore_shards if shards else in_files

@@ -70,9 +70,8 @@ class Outcome:
     """What became of one file; `error` is None where it was restored.
 
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
-    losses that the output's format made necessary. `status` where there is no error. `damage`: what
-    seemed to be wrong with the picture, as a JSON record, where what restored it tells.
-    `strength`: the result's share in the output.
+    losses by the output's format. `status` where there is no error. `damage`: what seemed to be
+    wrong, as a JSON record, where that is told. `strength`, `keep_grain`: of `RestoreConfig`.
     """
 
     job: Job
@@ -83,6 +82,7 @@ class Outcome:
     status: Literal["restored", "skipped", "planned"] = "restored"
     damage: dict[str, Any] | None = None
     strength: float = 1.0
+    keep_grain: float = 0.0
 
     @property
     def disk_refused(self) -> bool:
@@ -101,6 +101,7 @@ class Outcome:
             "error": self.error.message if self.error else None,
             **({"damage": self.damage} if self.damage else {}),
             **({"strength": self.strength} if self.strength != 1 else {}),
+            **({"keep_grain": self.keep_grain} if self.keep_grain else {}),
         }
 
 
@@ -318,9 +319,9 @@ def _compute(
         return replace(outcome, error=named), None, None
     except MemoryError:
         return replace(outcome, error=_too_large(job.source)), None, None
-    seconds = time.perf_counter() - started
     notes = (note,) if (note := restorer.remark()) else ()
-    outcome = replace(outcome, seconds=seconds, notes=notes, damage=restorer.damage())
+    outcome = replace(outcome, seconds=time.perf_counter() - started, notes=notes)
+    outcome = replace(outcome, damage=restorer.damage(), keep_grain=restorer.keep_grain)
     return outcome, replace(picture, pixels=pixels), mask
 
 

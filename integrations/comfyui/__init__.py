@@ -43,6 +43,7 @@ class RestoreWithDrcnet:
         share = {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.05}
         overlap = {"default": -1, "min": -1, "max": 256, "tooltip": "Of tiles, in pixels; -1: auto"}
         file = {"default": "", "tooltip": "A .safetensors file of your own, in place of the above"}
+        grain = share | {"default": 0.0, "tooltip": "Of noise: how much comes back, without colour"}
         mask = {"tooltip": "What to mend, in white; for checkpoints of SPAIR"}
         return {
             "required": {
@@ -53,7 +54,11 @@ class RestoreWithDrcnet:
                 "tile": (list(TILES), {"tooltip": "Side of a tile in pixels"}),
                 "overlap": ("INT", overlap),
             },
-            "optional": {"weights": ("STRING", file), "mask": ("MASK", mask)},
+            "optional": {
+                "keep_grain": ("FLOAT", grain),
+                "weights": ("STRING", file),
+                "mask": ("MASK", mask),
+            },
         }
 
     def restore(
@@ -64,6 +69,7 @@ class RestoreWithDrcnet:
         strength: float = 1.0,
         tile: str = AUTO,
         overlap: int = -1,
+        keep_grain: float = 0.0,
         weights: str = "",
         mask: Tensor | None = None,
     ) -> tuple[Tensor]:
@@ -81,6 +87,7 @@ class RestoreWithDrcnet:
                 task=None if named else task,
                 tiling=tiling,
                 strength=strength,
+                keep_grain=keep_grain,
                 masks=masks is not None,
             )
         )
