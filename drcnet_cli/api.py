@@ -69,6 +69,7 @@ def restore_image(
     batch: int | None = None,
     ensemble: bool = False,
     strength: float = 1.0,
+    keep_grain: float = 0.0,
 ) -> Array | Image:
     """Restore one image: the same kind, shape and type back.
 
@@ -76,15 +77,17 @@ def restore_image(
     and metadata are kept). `model`: what `load_model` returned, a name or a file; without it `task`
     names the default checkpoint. `tile`, `overlap` in pixels (None: the checkpoint's; tile 0: the
     whole image), `batch` in tiles (None: what memory allows). `strength`: the share of the restored
-    picture, the rest is the input's.
+    picture, the rest is the input's. `keep_grain`, of denoising: the share, from 0 to 1, of the
+    grain that comes back, without colour.
 
     A tile that the network makes no picture of stays as it was, with a RuntimeWarning. Raises
-    UsageError for an image of another kind, a strength beyond 0..1 or a model made for another
+    UsageError for an image of another kind, a share beyond 0..1 or a model made for another
     task, and what `load_model` raises.
     """
     loaded = model if isinstance(model, LoadedModel) else _load_cached(model or task)
     loaded.info.check_task(task)
-    restorer = loaded.restorer(TileOptions(tile, overlap, batch), ensemble, strength=strength)
+    tiling = TileOptions(tile, overlap, batch)
+    restorer = loaded.restorer(tiling, ensemble, strength=strength, keep_grain=keep_grain)
     if isinstance(image, Image):
         picture = picture_from_image(image)
         picture.pixels = keep_hidden(_restore(restorer, visible_pixels(picture)), picture)

@@ -57,6 +57,12 @@ def drcnet(tmp_path):
     return run
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Give the test a cache folder, with a journal of runs, of its own."""
+    monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / ".cache"))
+
+
 def command(*arguments) -> list[str]:
     return [sys.executable, "-m", "drcnet_cli", *map(str, arguments)]
 

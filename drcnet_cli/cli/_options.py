@@ -11,6 +11,7 @@ from drcnet_cli.tasks import TASKS
 from drcnet_cli.weights.manifest import FAST, load_manifest
 
 if TYPE_CHECKING:
+    from drcnet_cli.imageio.transparency import Colour
     from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.tiling import TileOptions
 
@@ -195,6 +196,12 @@ StripMetadataOption = Annotated[
 KeepDatesOption = Annotated[
     bool, typer.Option("--keep-dates", help="Give outputs their input's date of modification.")
 ]
+UpdateOption = Annotated[
+    bool,
+    typer.Option(
+        "--update", help="Redo outputs older than their inputs or made with other settings."
+    ),
+]
 FloatRangeOption = Annotated[
     float | None,
     typer.Option(
@@ -232,6 +239,16 @@ StrengthOption = Annotated[
 ]
 
 
+KeepGrainOption = Annotated[
+    float,
+    typer.Option(
+        "--keep-grain",
+        metavar="0..1",
+        min=0,
+        max=1,
+        help="For denoise: how much of the grain comes back, without its colour.",
+    ),
+]
 ExpertOption = Annotated[
     bool,
     typer.Option(
@@ -257,9 +274,18 @@ ThreadsOption = Annotated[
         metavar="N",
         min=1,
         callback=_use_threads,
-        help="Threads that compute on a CPU, in all; default: what torch chooses.",
+        help="Threads that compute on a CPU, in all; default: what torch or OpenCV chooses.",
     ),
 ]
+
+
+def parse_background(colour: str | None) -> "Colour | None":
+    """Read --background; raise UsageError for what is no colour."""
+    if colour is None:
+        return None
+    from drcnet_cli.imageio import parse_colour
+
+    return parse_colour(colour)
 
 
 def parse_cluster(ray: str | None, shared_storage: bool) -> "ClusterOptions | None":

@@ -62,6 +62,7 @@ class Made:
     experts: bool = True
     mask: Path | None = None
     crf: int | None = None
+    keep_grain: float = 0.0
 
     def recipe(self, written: "WriteOptions") -> str:
         """Return what the journal keeps of how outputs are made.
@@ -69,12 +70,13 @@ class Made:
         Neither the device nor the number type is part of it: their results look the same; nor the
         format, which the outputs' names say. Raises WeightsError, UsageError for no checkpoint.
         """
-        from drcnet_cli.restore.finisher import recipe
+        from drcnet_cli.files.finisher import recipe
         from drcnet_cli.weights.fetch import identify
 
         # Told only where there are any, so that outputs of before stay finished.
         told: dict[str, object] = {"mask": str(self.mask)} if self.mask else {}
         told |= {} if self.crf is None else {"crf": self.crf}
+        told |= {"keep_grain": self.keep_grain} if self.keep_grain else {}
         return recipe(
             **told,
             checkpoint=identify(self.checkpoint),
@@ -213,26 +215,22 @@ def choose_names(
 
     Raises UsageError for what makes no file's name.
     """
-    from drcnet_cli.files.naming import check_pattern, check_suffix, fill
+    from drcnet_cli.files.naming import choose_rename
     from drcnet_cli.weights.manifest import load_manifest
 
-    if pattern and suffix:
-        raise UsageError("--name and --suffix both name the outputs.", "Leave out either")
-    if suffix:
-        check_suffix(suffix)
-        return lambda stem, ext: stem + suffix + ext
-    if not pattern:
-        return None
-    fields = check_pattern(pattern)
-    values = {"task": task or "", "model": Path(checkpoint).stem}
-    if isinstance(checkpoint, str) and fields & {"task", "model"}:
-        manifest = load_manifest()
-        known = checkpoint in manifest.names
-        found = manifest.by_name(checkpoint) if known else manifest.default_for(checkpoint)
-        values = {"task": task or found.task, "model": found.name}
-    if "task" in fields and not values["task"]:
-        raise UsageError(f"Nothing says what {checkpoint} is for.", "Add --task, or use {model}")
-    return lambda stem, ext: fill(pattern, stem=stem, ext=ext, **values)
+    def values(fields: set[str]) -> dict[str, str]:
+        values = {"task": task or "", "model": Path(checkpoint).stem}
+        if isinstance(checkpoint, str) and fields & {"task", "model"}:
+            manifest = load_manifest()
+            known = checkpoint in manifest.names
+            found = manifest.by_name(checkpoint) if known else manifest.default_for(checkpoint)
+            values = {"task": task or found.task, "model": found.name}
+        if "task" in fields and not values["task"]:
+            hint = "Add --task, or use {model}"
+            raise UsageError(f"Nothing says what {checkpoint} is for.", hint)
+        return values
+
+    return choose_rename(pattern, suffix, values)
 
 
 def plan_run(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import note, note_failed, print_json, print_table, stderr_console
 from drcnet_cli.errors import EXIT_SOME_FAILED, UsageError
 
@@ -37,8 +37,11 @@ def compare(
         int,
         typer.Option("--pictures", min=1, metavar="N", help="Sliders on the page, evenly chosen."),
     ] = 12,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    background: options.BackgroundOption = None,
+    jobs: options.JobsOption = None,
+    threads: options.ThreadsOption = None,
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Compare pictures: PSNR and SSIM, or a page with a slider between them.
 
@@ -47,8 +50,10 @@ def compare(
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.evaluation import pages
     from drcnet_cli.evaluation.compare import match_entries, record, score_entries
+    from drcnet_cli.parallel.pool import runner
     from drcnet_cli.report.html import check_page_path
 
+    colour = options.parse_background(background)
     paths = [path for path in (first, second, target) if path is not None]
     names = _labels(labels, paths)
     if html is not None:
@@ -59,12 +64,13 @@ def compare(
     for text in () if quiet else matches.notes():
         note(f"Note: {text}")
     with Bar(shown=not quiet and stderr_console().is_terminal) as bar:
-        scores, failed = score_entries(matches.entries, bar.follow("Comparing"))
+        follow = bar.follow("Comparing")
+        scores, failed = score_entries(matches.entries, follow, background=colour, run=runner(jobs))
     note_failed(failed)
     if html is not None and scores:
         left_out = [*matches.notes(), *(error.message for error in failed)]
         shown = min(pictures, len(scores))
-        pages.write_compared(html, scores, names, paths, left_out, shown=shown)
+        pages.write_compared(html, scores, names, paths, left_out, shown=shown, background=colour)
         if not quiet:
             note(f"Wrote {html}: {shown} of {len(scores)} compared pictures.")
         if open_page:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import note, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED
 
@@ -28,15 +28,17 @@ def prepare(
         int, typer.Option(help="Shrink by this number first: 2 frees JPEGs of their faint noise.")
     ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace crops in DST.")] = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    background: options.BackgroundOption = None,
+    threads: options.ThreadsOption = None,
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Cut the pictures of a folder into crops (PNG) that training reads fast.
 
     For pairs, run it on both folders with the same sizes: the crops' names match again.
     """
     from drcnet_cli.cli._progress import Bar
-    from drcnet_cli.train.crops import CropPlan, prepare_folder
+    from drcnet_cli.train.crops import THREADS, CropPlan, prepare_folder
 
     with Bar(shown=not quiet) as bar:
         result = prepare_folder(
@@ -44,6 +46,8 @@ def prepare(
             destination,
             CropPlan(size, stride, shrink),
             overwrite=overwrite,
+            background=options.parse_background(background),
+            threads=threads or THREADS,
             progress=bar.follow(source.name),
         )
     for error in result.failed:

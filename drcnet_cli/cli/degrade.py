@@ -2,14 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drcnet_cli.cli._options import JsonOption, QuietOption
+from drcnet_cli.cli import _options as options
 from drcnet_cli.cli._output import note, note_failed, print_json
 from drcnet_cli.errors import EXIT_SOME_FAILED, UsageError
-from drcnet_cli.tasks import TASKS, either
+from drcnet_cli.tasks import TASKS, either, tasks_of_kind
+
+if TYPE_CHECKING:
+    from drcnet_cli.degrade.folder import MadePairs, PairPlan
 
 _MIXES = [task.degradation for task in TASKS.values()]
 
@@ -49,9 +52,16 @@ def degrade(
     preview: PreviewOption = None,
     streaks: StreaksOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Other seed, other pictures.")] = 0,
+    suffix: options.SuffixOption = "",
+    name: options.NameOption = "",
+    keep_dates: options.KeepDatesOption = False,
+    background: options.BackgroundOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished pairs.")] = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    update: options.UpdateOption = False,
+    jobs: options.JobsOption = None,
+    threads: options.ThreadsOption = None,
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Add synthetic rain, noise, blur, haze, drops or shadows to clean photographs.
 
@@ -62,35 +72,49 @@ def degrade(
         raise UsageError(
             "Nothing says what to make.", "Add --preview sheet.png, or give IN_DIR and OUT_DIR"
         )
+    if destination is None and (suffix or name):
+        raise UsageError(
+            "--suffix and --name are for names in an output folder.", "Give IN_DIR and OUT_DIR"
+        )
     from drcnet_cli.cli._folders import folder_here
     from drcnet_cli.cli._progress import Bar
-    from drcnet_cli.degrade.folder import load_streaks, make_pairs
+    from drcnet_cli.degrade.folder import PairPlan, load_streaks, make_pairs
     from drcnet_cli.degrade.preview import write_sheet
+    from drcnet_cli.files.naming import choose_rename
+    from drcnet_cli.parallel.pool import runner
 
+    colour = options.parse_background(background)
+    known = {"task": "+".join(tasks_of_kind(chosen))}
+    rename = choose_rename(name, suffix, lambda _: known)
     folder = folder_here(source, quiet)
+    layers = load_streaks(streaks)
     if preview is not None:
-        write_sheet(preview, folder, chosen, seed=seed, streaks=streaks)
+        write_sheet(preview, folder, chosen, seed=seed, streaks=layers, background=colour)
         if not quiet:
             note(f"Wrote {preview}: {chosen}, seed {seed}.")
     if folder is None or destination is None:
         return
+    plan = PairPlan(chosen, seed, layers, colour, rename, keep_dates, overwrite, update)
     with Bar(shown=not quiet) as bar:
-        made = make_pairs(
-            folder,
-            destination,
-            chosen,
-            seed=seed,
-            streaks=load_streaks(streaks),
-            overwrite=overwrite,
-            progress=bar.follow(chosen),
-        )
+        made = make_pairs(folder, destination, plan, run=runner(jobs), progress=bar.follow(chosen))
+    _tell(made, destination, plan, quiet, as_json)
+
+
+def _tell(
+    made: "MadePairs", destination: Path, plan: "PairPlan", quiet: bool, as_json: bool
+) -> None:
+    """Print what was made; ends with the exit code for failed files if some failed."""
+    for text in () if quiet else made.notes:
+        note(f"Note: {text}")
     note_failed(made.failed)
     if as_json:
         failed = [error.message for error in made.failed]
-        print_json({**asdict(made), "kind": chosen, "seed": seed, "failed": failed})
+        print_json({**asdict(made), "kind": plan.kind, "seed": plan.seed, "failed": failed})
     elif not quiet:
         there = f", {made.skipped} already there" if made.skipped else ""
-        note(f"{made.written} pairs in {destination} (lq, gt): {chosen}, seed {seed}{there}.")
+        stale = f" ({made.stale} of them stale: --update redoes these)" if made.stale else ""
+        what = f"{plan.kind}, seed {plan.seed}"
+        note(f"{made.written} pairs in {destination} (lq, gt): {what}{there}{stale}.")
     if made.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

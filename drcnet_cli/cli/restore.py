@@ -61,6 +61,7 @@ def restore(
     background: options.BackgroundOption = None,
     strength: options.StrengthOption = 1.0,
     pages: options.PagesOption = None,
+    keep_grain: options.KeepGrainOption = 0.0,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -77,12 +78,7 @@ def restore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
-    update: Annotated[
-        bool,
-        typer.Option(
-            "--update", help="Redo outputs older than their inputs or made with other settings."
-        ),
-    ] = False,
+    update: options.UpdateOption = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the inputs, for good; no OUTPUT is given.")
     ] = False,
@@ -128,7 +124,7 @@ def restore(
     from drcnet_cli.restore.pipeline import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
-    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf)
+    made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf, keep_grain)
     masks = Masks(mask, mask_out, mask_format)
     written = choose_pages(written, pages, in_place)
     if streams:
@@ -169,6 +165,7 @@ def restore(
         experts,
         explain,
         masks.wanted,
+        keep_grain,
     )
     in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster, crf=crf)
     run = _restore_stream if streams else _restore_shards if shards else in_files

@@ -4,8 +4,8 @@ What damages some pixels alone has their mask beside them (mask/NAME.png).
 """
 
 import hashlib
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,53 @@ import numpy as np
 from drcnet_cli.degrade import Degraded, Streaks, degrade
 from drcnet_cli.degrade.base import Array
 from drcnet_cli.errors import ImageError, StorageError, UsageError
+from drcnet_cli.files.finished import Finished
+from drcnet_cli.files.finisher import open_finisher, recipe
+from drcnet_cli.files.plan import Job, Plan, Rename, plan_files
+from drcnet_cli.imageio import is_image_name
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
-from drcnet_cli.progress import Progress, no_progress
+from drcnet_cli.imageio.transparency import Colour
+from drcnet_cli.progress import Progress, Run, no_progress
 
 
 @dataclass(frozen=True)
 class MadePairs:
-    """What was done: pairs written, pairs that were there already, pictures that failed."""
+    """What was done: pairs written, pairs that were there already, pictures that failed.
+
+    `stale` of those that were there are older than their picture, or were made otherwise.
+    """
 
     written: int
     skipped: int
     failed: tuple[ImageError, ...]
+    stale: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """How pairs are made: all that decides on them, and how they are named.
+
+    `streaks`: rendered rain layers to draw from, too. `background`: what transparency is laid on.
+    `rename` makes a pair's name of the picture's stem and `.png`. `keep_dates`: pairs get their
+    picture's date. `overwrite` redoes all that are there, `update` those that are stale.
+    """
+
+    kind: str
+    seed: int
+    streaks: Streaks = ()
+    background: Colour | None = None
+    rename: Rename | None = None
+    keep_dates: bool = False
+    overwrite: bool = False
+    update: bool = False
+
+    def recipe(self) -> str:
+        """Return what the journal of runs keeps of how pairs are made."""
+        layers = [hashlib.sha256(layer.tobytes()).hexdigest() for layer in self.streaks]
+        colour = self.background
+        return recipe(pairs=self.kind, seed=self.seed, streaks=layers, background=colour)
 
 
 def rng_for(seed: int, name: str) -> np.random.Generator:
@@ -39,45 +74,38 @@ def rng_for(seed: int, name: str) -> np.random.Generator:
 def make_pairs(
     source: Path,
     destination: Path,
-    kind: str,
+    plan: PairPlan,
     *,
-    seed: int,
-    streaks: Streaks = (),
-    overwrite: bool = False,
+    run: Run = map,
     progress: Progress = no_progress,
 ) -> MadePairs:
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.
 
     Where the kind tells which pixels it damages, `mask` gets that, white on black. Pairs that exist
-    are kept unless `overwrite`, so an interrupted run goes on. Damaged pictures are left out and
-    reported; a full disk ends the run, as the last of `failed`. 8 bits, RGB. Raises UsageError
-    before any work starts.
+    are kept, so an interrupted run goes on. Damaged pictures are left out and reported; a full disk
+    ends the run, as the last of `failed`. 8 bits, RGB. `run` calls what makes a pair, here or in
+    other processes. Raises UsageError before any work starts.
     """
-    places = _places(source, destination)
-    written, skipped, failed = 0, 0, []
-    for done, (path, place) in enumerate(places.items(), 1):
-        lq, gt = destination / "lq" / place, destination / "gt" / place
-        if lq.exists() and gt.exists() and not overwrite:
-            skipped += 1
+    there = _plan(source, destination, plan)
+    total = len(there.jobs) + len(there.finished)
+    if not total:
+        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
+    make = partial(_make_pair, source, destination, plan, plan.recipe())
+    written, failed, notes = 0, [], []
+    progress(len(there.finished), total)
+    for done, outcome in enumerate(run(make, there.jobs), 1 + len(there.finished)):
+        progress(done, total)
+        if isinstance(outcome, ImageError):
+            failed.append(outcome)
+            if isinstance(outcome, StorageError):
+                break
         else:
-            rng = rng_for(seed, path.relative_to(source).as_posix())
-            try:
-                pair = _degraded(read_rgb8(path), kind, rng, streaks)
-                write_png(lq, _stored(pair.degraded))
-                write_png(gt, _stored(pair.clean))
-                if pair.mask is not None:
-                    write_png(destination / "mask" / place, _stored(pair.mask.repeat(3, 0)))
-                written += 1
-            except ImageError as error:
-                failed.append(error)
-                if isinstance(error, StorageError):
-                    break
-        progress(done, len(places))
-    return MadePairs(written, skipped, tuple(failed))
+            written, notes = written + 1, [*notes, *outcome]
+    return MadePairs(written, len(there.finished), tuple(failed), len(there.stale), tuple(notes))
 
 
-def _places(source: Path, destination: Path) -> dict[Path, Path]:
-    """Return each picture's place below lq and gt; raises UsageError for an impossible call."""
+def _plan(source: Path, destination: Path, plan: PairPlan) -> Plan:
+    """Plan the degraded pictures' files; raises UsageError for an impossible call."""
     if not source.is_dir():
         raise UsageError(
             f"There is no folder {source}.", "drcnet degrade --task rain IN_DIR OUT_DIR"
@@ -89,17 +117,59 @@ def _places(source: Path, destination: Path) -> dict[Path, Path]:
         )
     if destination.exists() and not destination.is_dir():
         raise UsageError(f"{destination} is a file.", "Name a folder; it is created if missing.")
-    places = {path: path.relative_to(source).with_suffix(".png") for path in find_pictures(source)}
-    if not places:
-        raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
-    # Compared without case: some file systems would write one over the other.
-    counts = Counter(str(place).casefold() for place in places.values())
-    for path, place in places.items():
-        if counts[str(place).casefold()] > 1:
-            raise UsageError(
-                f"{path} and another picture would both be written to {place}.", "Rename one."
+    with Finished(plan.recipe, update=plan.update) as finished:
+
+        def judge(job: Job) -> str | None:
+            assert isinstance(job.destination, Path)
+            there = _beside(job.destination, destination, "gt").exists()
+            return finished(job) if there else None
+
+        return plan_files(
+            [source],
+            destination / "lq",
+            is_image=is_image_name,
+            overwrite=plan.overwrite,
+            suffix=".png",
+            rename=plan.rename,
+            judge=judge,
+        )
+
+
+def _beside(lq: Path, destination: Path, part: str) -> Path:
+    return destination / part / lq.relative_to(destination / "lq")
+
+
+def _make_pair(
+    source: Path, destination: Path, plan: PairPlan, recipe: str, job: Job
+) -> list[str] | ImageError:
+    """Make one pair; return what is to be said of it, or why there is none.
+
+    The degraded picture is written last: with it a pair is whole.
+    """
+    assert isinstance(job.source, Path) and isinstance(job.destination, Path)
+    rng = rng_for(plan.seed, job.source.relative_to(source).as_posix())
+    try:
+        with open_finisher(recipe, plan.keep_dates) as finisher:
+            finisher.begin(job)
+            pixels = read_rgb8(job.source, plan.background)
+            pair = _degraded(pixels, plan.kind, rng, plan.streaks)
+            beside = {"gt": pair.clean}
+            if pair.mask is not None:
+                beside["mask"] = pair.mask.repeat(3, 0)
+            for part, picture in beside.items():
+                place = _beside(job.destination, destination, part)
+                other = replace(job, destination=place)
+                finisher.begin(other)
+                write_png(place, _stored(picture), partial(finisher.finish, other))
+            notes: list[str] = []
+            write_png(
+                job.destination,
+                _stored(pair.degraded),
+                lambda whole: notes.extend(finisher.finish(job, whole)),
             )
-    return places
+    except ImageError as error:
+        return error
+    return [f"{job.destination}: {text}" for text in notes]
 
 
 def degrade_pixels(

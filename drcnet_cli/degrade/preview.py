@@ -8,10 +8,10 @@ import numpy as np
 
 from drcnet_cli.degrade import Streaks, degrade
 from drcnet_cli.degrade.base import Array
-from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
+from drcnet_cli.imageio.transparency import Colour
 
 _ROWS = 4
 _CAPTION = 20
@@ -19,15 +19,26 @@ _GAP = 4
 
 
 def write_sheet(
-    path: Path, source: Path | None, kind: str, *, seed: int, streaks: Path | None = None
+    path: Path,
+    source: Path | None,
+    kind: str,
+    *,
+    seed: int,
+    streaks: Streaks = (),
+    background: Colour | None = None,
 ) -> None:
     """Write a sheet of a picture, of some of a folder's, or of drawn scenes where there is none.
 
-    `streaks`: folder of rendered rain layers to draw from, too. Raises UsageError for a folder
-    without pictures, ImageError for a damaged one or a sheet that cannot be written.
+    `streaks`: rendered rain layers to draw from, too. `background`: what transparency is laid on.
+    Raises UsageError for a folder without pictures, ImageError for a damaged one or a sheet that
+    cannot be written.
     """
-    photographs = _read_some(source, _ROWS, seed=seed) if source else drawn_scenes(_ROWS, seed=seed)
-    write_png(path, contact_sheet(photographs, kind, seed=seed, streaks=load_streaks(streaks)))
+    if source is None:
+        photographs = drawn_scenes(_ROWS, seed=seed)
+    else:
+        paths = _choose_some(source, _ROWS, seed=seed)
+        photographs = [read_rgb8(path, background) for path in paths]
+    write_png(path, contact_sheet(photographs, kind, seed=seed, streaks=streaks))
 
 
 def contact_sheet(
@@ -94,18 +105,15 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Array:
     return np.ascontiguousarray(shaded.transpose(2, 0, 1))
 
 
-def _read_some(source: Path, count: int, *, seed: int) -> list[Array]:
-    """Read a picture, or `count` random ones of a folder: H x W x 3, uint8.
-
-    Raises UsageError where there is none, ImageError for a damaged one.
-    """
+def _choose_some(source: Path, count: int, *, seed: int) -> list[Path]:
+    """Return a picture, or `count` random ones of a folder; raises UsageError without any."""
     if source.is_file():
-        return [read_rgb8(source)]
+        return [source]
     paths = find_pictures(source) if source.is_dir() else []
     if not paths:
         raise UsageError(f"There are no pictures in {source}.", "Name a folder of photographs.")
     order = np.random.default_rng(seed).permutation(len(paths))[:count]
-    return [read_rgb8(paths[number]) for number in sorted(order)]
+    return [paths[number] for number in sorted(order)]
 
 
 def _middle(photograph: Array, side: int) -> Array:

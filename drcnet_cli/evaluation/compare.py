@@ -3,14 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from drcnet_cli.datasets.pairs import match_names
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
+from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.metrics import psnr, ssim
-from drcnet_cli.progress import Progress, no_progress
+from drcnet_cli.progress import Progress, Run, no_progress
 
 _SSIM_WINDOW = 11
 _NAMED = 5  # unmatched names that a sentence lists
@@ -143,10 +145,13 @@ def choose_labels(paths: Sequence[Path]) -> tuple[str, ...]:
     return ("A", "B", "Target")[: len(paths)]
 
 
-def score_entry(entry: Entry) -> Score:
-    """Read and score one entry; raises ImageError naming the files that cannot be compared."""
+def score_entry(entry: Entry, background: Colour | None = None) -> Score:
+    """Read and score one entry; raises ImageError naming the files that cannot be compared.
+
+    Transparency is laid on `background`, and left out where that is None.
+    """
     try:
-        pictures = [read_rgb8(path) for path in entry.files]
+        pictures = [read_rgb8(path, background) for path in entry.files]
         _check_sizes(entry, pictures)
         height, width = pictures[0].shape[:2]
         *compared, reference = pictures
@@ -171,18 +176,33 @@ def _check_sizes(entry: Entry, pictures: Sequence[Pixels]) -> None:
 
 
 def score_entries(
-    entries: Sequence[Entry], progress: Progress = no_progress
+    entries: Sequence[Entry],
+    progress: Progress = no_progress,
+    *,
+    background: Colour | None = None,
+    run: Run = map,
 ) -> tuple[list[Score], list[DrcnetError]]:
-    """Score every entry; what cannot be scored stops nothing and comes beside the scores."""
+    """Score every entry; what cannot be scored stops nothing and comes beside the scores.
+
+    `background`: as `score_entry` takes it. `run` calls what scores one, here or in other
+    processes.
+    """
     scores: list[Score] = []
     failed: list[DrcnetError] = []
-    for done, entry in enumerate(entries, 1):
-        try:
-            scores.append(score_entry(entry))
-        except DrcnetError as error:
-            failed.append(error)
+    for done, outcome in enumerate(run(partial(_score_or_error, background), entries), 1):
+        if isinstance(outcome, Score):
+            scores.append(outcome)
+        else:
+            failed.append(outcome)
         progress(done, len(entries))
     return scores, failed
+
+
+def _score_or_error(background: Colour | None, entry: Entry) -> Score | DrcnetError:
+    try:
+        return score_entry(entry, background)
+    except DrcnetError as error:
+        return error
 
 
 def mean_qualities(scores: Sequence[Score]) -> list[Quality]:

@@ -9,6 +9,7 @@ from drcnet_cli.evaluation import tables
 from drcnet_cli.evaluation.compare import Quality, Score, gain, mean_qualities
 from drcnet_cli.evaluation.results import Evaluation, ImageScore
 from drcnet_cli.imageio.pixels import to_uint8
+from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
 from drcnet_cli.report.html import write_page
 from drcnet_cli.report.markup import number
@@ -82,10 +83,16 @@ def _row(name: str, qualities: Sequence[Quality]) -> list[str]:
     return [name, *cells]
 
 
-def _scene(score: Score, labels: Sequence[str]) -> Scene:
+def _scene(score: Score, labels: Sequence[str], background: Colour | None) -> Scene:
     named = labels[:2] if score.entry.target else [f"{labels[0]} against {labels[1]}"]
     scores = zip(named, map(_describe, score.qualities), strict=True)
-    return Scene(score.entry.name, score.entry.files, tuple(labels), scores=dict(scores))
+    return Scene(
+        score.entry.name,
+        score.entry.files,
+        tuple(labels),
+        scores=dict(scores),
+        background=background,
+    )
 
 
 def _describe(quality: Quality) -> str:
@@ -115,9 +122,10 @@ def write_compared(
     left_out: Sequence[str],
     *,
     shown: int,
+    background: Colour | None = None,
 ) -> None:
     """Write the page of `compared_blocks`; raises ReportError if it cannot be written."""
-    blocks = compared_blocks(scores, labels, paths, left_out, shown=shown)
+    blocks = compared_blocks(scores, labels, paths, left_out, shown=shown, background=background)
     subtitle = compared_subtitle(scores, labels, bool(left_out), shown)
     write_page(path, f"{labels[0]} and {labels[1]}", blocks, subtitle=subtitle)
 
@@ -129,13 +137,16 @@ def compared_blocks(
     left_out: Sequence[str],
     *,
     shown: int,
+    background: Colour | None = None,
 ) -> Iterator[Block]:
     """Draw a page's blocks, `shown` pictures among them, each read when its turn comes.
 
     `left_out` says in a sentence each what was; pictures that can no longer be read join it.
+    Transparency is laid on `background`.
     """
     unread: list[tuple[Scene, str]] = []
-    yield from read_scenes((_scene(s, labels) for s in choose_evenly(scores, shown)), unread)
+    chosen = choose_evenly(scores, shown)
+    yield from read_scenes((_scene(score, labels, background) for score in chosen), unread)
     yield compared_table(scores, labels)
     gains = [score.gain for score in scores if score.gain is not None]
     if len(gains) > 1:

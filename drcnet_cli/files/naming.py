@@ -1,9 +1,11 @@
 """Outputs' names: with a suffix, or by a pattern, `{stem}_{task}{ext}`."""
 
 import os
+from collections.abc import Callable, Mapping
 from string import Formatter
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.files.plan import Rename
 
 FIELDS = {
     "stem": "the input's name without its ending",
@@ -42,3 +44,27 @@ def check_pattern(pattern: str) -> set[str]:
 def fill(pattern: str, **values: str) -> str:
     """Return a checked pattern with its fields' values in place."""
     return pattern.format_map(values)
+
+
+def choose_rename(
+    pattern: str, suffix: str, values: Callable[[set[str]], Mapping[str, str]]
+) -> Rename | None:
+    """Return what --name or --suffix make of an output's stem and ending; None without either.
+
+    `values` gets the pattern's fields and returns those that are the same for all outputs. Raises
+    UsageError for what makes no file's name, and for a field that has no value here.
+    """
+    if pattern and suffix:
+        raise UsageError("--name and --suffix both name the outputs.", "Leave out either")
+    if suffix:
+        check_suffix(suffix)
+        return lambda stem, ext: stem + suffix + ext
+    if not pattern:
+        return None
+    fields = check_pattern(pattern)
+    given = values(fields)
+    if missing := [field for field in ("task", "model") if field in fields - set(given)]:
+        raise UsageError(
+            f"--name has {{{missing[0]}}}, of which there is none here.", "Leave it out"
+        )
+    return lambda stem, ext: fill(pattern, stem=stem, ext=ext, **given)

@@ -1,6 +1,7 @@
 """Folders of pictures in plain 8-bit RGB: found, read for computing or for display, written."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import atomic_write, refusal
 from drcnet_cli.files.discover import is_hidden
 from drcnet_cli.imageio.formats import is_image_name
+from drcnet_cli.imageio.picture import Picture
 from drcnet_cli.imageio.pixels import to_uint8
 from drcnet_cli.imageio.read import read_picture
 from drcnet_cli.imageio.several import read_first
+from drcnet_cli.imageio.transparency import Colour, laid_on
 
 Pixels = NDArray[np.uint8]
 
@@ -36,19 +39,23 @@ def name_pictures(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
 
 
-def read_rgb8(path: Place) -> Pixels:
-    """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file."""
-    return _three_channels(to_uint8(read_picture(path).pixels))
+def read_rgb8(path: Place, background: Colour | None = None) -> Pixels:
+    """Decode a picture to H x W x 3, 8-bit RGB, upright; raises ImageError naming the file.
+
+    Transparency is laid on `background`, and left out where that is None.
+    """
+    return _three_channels(to_uint8(_opaque(read_picture(path), background)))
 
 
-def read_for_display(path: Place, number: int = 1) -> Pixels:
+def read_for_display(path: Place, background: Colour | None = None, number: int = 1) -> Pixels:
     """Read a picture as a browser would show it: upright, 8 bits, sRGB; H x W x 3.
 
-    `number`: which one of a file of several. Transparency is left out. A colour profile that cannot
-    be used is ignored. Raises ImageError naming the file.
+    Transparency is laid on `background`, and left out where that is None. `number`: which one of a
+    file of several. A colour profile that cannot be used is ignored. Raises ImageError naming the
+    file.
     """
     picture = read_first(path, number=number)
-    pixels = to_uint8(picture.pixels)
+    pixels = to_uint8(_opaque(picture, background))
     if picture.metadata.icc:
         pixels = _to_srgb(pixels, picture.metadata.icc)
     return _three_channels(pixels)
@@ -67,6 +74,12 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             "A mask shows the same as its picture, upright: white where damaged",
         )
     return mask
+
+
+def _opaque(picture: Picture, background: Colour | None) -> np.ndarray:
+    if background is None or picture.alpha is None:
+        return picture.pixels
+    return laid_on(picture, background)
 
 
 def _three_channels(pixels: Pixels) -> Pixels:
@@ -91,15 +104,19 @@ def _to_srgb(pixels: Pixels, icc: bytes) -> Pixels:
     return pixels if image is None else np.asarray(image)
 
 
-def write_png(path: Path, pixels: Pixels) -> None:
+def write_png(
+    path: Path, pixels: Pixels, finish: Callable[[Path], object] = lambda _: None
+) -> None:
     """Write H x W x 3 uint8, a picture that was made here, as a PNG, whole or not at all.
 
-    Raises ImageError, or StorageError where no other file could be written either.
+    `finish` gets the whole file before it takes its name. Raises ImageError, or StorageError where
+    no other file could be written either.
     """
     try:
         with atomic_write(path) as temporary:
             # Level 1 is a few per cent larger than the best and many times as fast.
             content = Image.fromarray(np.ascontiguousarray(pixels))
             content.save(temporary, format="PNG", compress_level=1)
+            finish(temporary)
     except OSError as error:
         raise refusal(path, error) from error

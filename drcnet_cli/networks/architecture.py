@@ -5,7 +5,7 @@ Whatever else there is of it is optional, and imported when it is first asked fo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
@@ -80,6 +80,14 @@ def _fits(kind: Any, value: Any) -> bool:  # noqa: ANN401 - JSON holds anything
     return type(value) in ((int, float) if kind is float else (kind,))
 
 
+def count_parts(state: Iterable[str], start: str) -> int:
+    """Count the parts of a list of modules, `start` + 0, 1, ..., in the names of a state dict."""
+    numbers = (
+        name.removeprefix(start).partition(".")[0] for name in state if name.startswith(start)
+    )
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One kind of network; `name` is what checkpoints and `--network` call it, `title` its paper.
@@ -100,6 +108,8 @@ class Architecture:
       tells what is wrong with each (see `prototypes`);
     * `summary_modules(network)` lists the parts that serve `summarise` alone: whatever becomes of
       them, the network restores as before;
+    * `read_sizes(state)` reads what the names and shapes of a state dict of this network's tell of
+      its configuration, as fields of it; raises KeyError for another network's;
     * `recognise(state)` tells whether a state dict is of released code of this network;
     * `convert(state, **options)` makes configuration and state dict of released code's state dict;
       options are what that does not hold. Raises CheckpointFormatError for another network's.
@@ -117,6 +127,7 @@ class Architecture:
     decision_margins: "Callable[[Any], AbstractContextManager[list[float]]] | None" = None
     summarise: "Callable[[Any, Tensor], Tensor] | None" = None
     summary_modules: "Callable[[Any], list[nn.Module]] | None" = None
+    read_sizes: "Callable[[Mapping[str, Tensor]], dict[str, Any]] | None" = None
     recognise: "Callable[[Mapping[str, Tensor]], bool] | None" = None
     convert: "Callable[..., tuple[NetworkConfig, dict[str, Tensor]]] | None" = None
 

@@ -156,6 +156,21 @@ def read_info(path: Path) -> CheckpointInfo:
         return _info(file, path)
 
 
+def match_tensors(path: Path, state: Mapping[str, Tensor]) -> CheckpointInfo | None:
+    """Read a checkpoint's description if these are its tensors, in whatever number type.
+
+    Raises CheckpointFormatError for any other file.
+    """
+    with _open(path) as file:
+        if set(file.keys()) != set(state):
+            return None
+        for name, value in state.items():
+            own = file.get_tensor(name)
+            if own.shape != value.shape or not torch.equal(own.to(value.dtype), value.cpu()):
+                return None
+        return _info(file, path)
+
+
 def load_checkpoint(path: Path) -> tuple[nn.Module, CheckpointInfo]:
     """Load a checkpoint as a float32 network on the CPU, in eval mode, with its description.
 

@@ -1,4 +1,4 @@
-"""How many processes restore on a CPU: as told, or as many as pay."""
+"""How many processes share a CPU: as told, or as many as pay."""
 
 from dataclasses import replace
 
@@ -22,16 +22,28 @@ def with_processes(config: RestoreConfig, jobs: str, pictures: int) -> RestoreCo
     `auto`: one for each core where that pays, and one in all on anything but torch on a CPU. Raises
     UsageError for what is no number, and for several processes where one device has to do.
     """
-    if jobs == AUTO:
-        return _times(config, _count(config, pictures))
-    if not jobs.isdecimal() or not int(jobs):
-        raise UsageError(f"--jobs cannot be {jobs!r}.", "Use --jobs auto or a number")
-    if int(jobs) > 1 and not _on_cpu(config):
+    if jobs == AUTO and not _on_cpu(config):
+        return config
+    count = count_processes(jobs, pictures)
+    if count > 1 and not _on_cpu(config):
         raise UsageError(
             f"--jobs is for one CPU and torch, not for {config.device} and {config.backend}.",
             "Add --device cpu, or leave out --jobs",
         )
-    return _times(config, int(jobs))
+    return _times(config, count)
+
+
+def count_processes(jobs: str, pictures: int) -> int:
+    """Return how many processes shall share a CPU's cores: so many, or with `auto` what pays.
+
+    Raises UsageError for what is no number.
+    """
+    if jobs != AUTO:
+        if not jobs.isdecimal() or not int(jobs):
+            raise UsageError(f"--jobs cannot be {jobs!r}.", "Use --jobs auto or a number")
+        return int(jobs)
+    fits = int(0.7 * free_memory(choose_device("cpu"))) // MEMORY_OF_PROCESS
+    return max(1, min(usable_cores(), fits, pictures // PICTURES_OF_PROCESS))
 
 
 def _times(config: RestoreConfig, count: int) -> RestoreConfig:
@@ -41,11 +53,3 @@ def _times(config: RestoreConfig, count: int) -> RestoreConfig:
 def _on_cpu(config: RestoreConfig) -> bool:
     alone = "," not in config.device and config.device != "cuda:all"
     return alone and config.backend == TORCH and choose_device(config.device).type == "cpu"
-
-
-def _count(config: RestoreConfig, pictures: int) -> int:
-    """Return how many processes pay."""
-    if not _on_cpu(config):
-        return 1
-    fits = int(0.7 * free_memory(choose_device("cpu"))) // MEMORY_OF_PROCESS
-    return max(1, min(usable_cores(), fits, pictures // PICTURES_OF_PROCESS))

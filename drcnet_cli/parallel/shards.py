@@ -13,6 +13,7 @@ from pathlib import Path
 from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.remote import LARGEST, fetch_file, write_file
@@ -20,7 +21,6 @@ from drcnet_cli.files.shards import Member, put_pictures, take_pictures
 from drcnet_cli.imageio import format_suffix, is_image_name
 from drcnet_cli.parallel.processes import restore_jobs
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.finisher import Finisher, open_finisher
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions
 
 

@@ -14,6 +14,7 @@ from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio.folder import Pixels, read_for_display, read_rgb8
+from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Table
 
 PICTURES_SHOWN = 12
@@ -36,7 +37,8 @@ class Scene:
     """Files that show the same, to be laid under a slider: before, after, maybe the target.
 
     `mask` tells where the damage is: it is laid over the first. `number`: which of the first
-    file's pictures it is; of the others it is the first.
+    file's pictures it is; of the others it is the first. Transparency is laid on `background`, and
+    left out where that is None.
     """
 
     title: str
@@ -46,14 +48,16 @@ class Scene:
     scores: Mapping[str, str] = field(default_factory=dict)
     mask: Path | None = None
     number: int = 1
+    background: Colour | None = None
 
 
 def read_scenes(scenes: Iterable[Scene], unread: list[tuple[Scene, str]]) -> Iterator[Comparison]:
     """Read each scene's pictures as they are to be seen; those that cannot be join `unread`."""
     for scene in scenes:
         try:
-            first = read_for_display(scene.files[0], scene.number)
-            second, *target = map(read_for_display, scene.files[1:])
+            ground = scene.background
+            first = read_for_display(scene.files[0], ground, scene.number)
+            second, *target = (read_for_display(path, ground) for path in scene.files[1:])
             damage = None if scene.mask is None else overlaid(first, read_rgb8(scene.mask))
             yield Comparison(
                 scene.title,

@@ -14,7 +14,8 @@ from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.restore.diagnosis import cannot_tell
 from drcnet_cli.restore.experts import Experts, LookingRestorer
-from drcnet_cli.restore.restorer import Restorer, check_finds_damage, check_strength
+from drcnet_cli.restore.mixing import GRAIN_TASK, check_grain, check_strength
+from drcnet_cli.restore.restorer import Restorer, check_finds_damage
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.weights.fetch import resolve
@@ -26,10 +27,11 @@ class RestoreConfig:
 
     `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
-    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1. `experts`:
-    where the checkpoint tells what is wrong with a picture, the one made for that restores it;
-    `explain`: it says so. `masks`: it must tell where damage is. The others are the options of
-    `drcnet restore` of these names.
+    be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1.
+    `keep_grain`: that of the grain which denoising gives back. `experts`: where the checkpoint
+    tells what is wrong with a picture, the one made for that restores it; `explain`: it says so.
+    `masks`: it must tell where damage is. The others are the options of `drcnet restore` of these
+    names.
     """
 
     checkpoint: str | Path = ""
@@ -45,6 +47,7 @@ class RestoreConfig:
     experts: bool = True
     explain: bool = False
     masks: bool = False
+    keep_grain: float = 0.0
 
     def devices(self) -> list[str]:
         """List what `device` names: several for `cuda:all` and `cuda:0,cuda:2`.
@@ -83,16 +86,18 @@ class LoadedModel:
         notify: Callable[[str], None] = lambda _: None,
         strength: float = 1.0,
         explain: bool = False,
+        keep_grain: float = 0.0,
     ) -> Restorer:
         """Make a restorer; `notify` gets each change of plan, once.
 
         One whose checkpoint tells what is wrong with a picture looks first (`LookingRestorer`), and
-        with `explain` says what it saw. Raises UsageError for a tiling or a strength that cannot be
-        used, and for a network that is to explain and cannot.
+        with `explain` says what it saw. Raises UsageError for a tiling, a strength or a grain that
+        cannot be used, and for a network that is to explain and cannot.
         """
         other = self.backend != TORCH
         engine = make_engine(self.backend, self.network, self.info) if other else None
         looks = self.info.prototypes is not None
+        check_grain(keep_grain, self.info.task, looks and self.experts is not None)
         if explain and not looks:
             raise cannot_tell(self.info)
         looking = partial(LookingRestorer, experts=self.experts, explain=explain)
@@ -107,6 +112,7 @@ class LoadedModel:
             ensemble=ensemble,
             engine=engine,
             strength=strength,
+            keep_grain=keep_grain,
             notify=notify,
         )
 
@@ -134,7 +140,9 @@ def open_model(config: RestoreConfig) -> LoadedModel:
         )
 
     def expert(task: str, notify: Callable[[str], None]) -> Restorer:
-        return open_restorer(replace(config, checkpoint=task, task=task, explain=False), notify)
+        grain = config.keep_grain if task == GRAIN_TASK else 0.0
+        own = replace(config, checkpoint=task, task=task, explain=False, keep_grain=grain)
+        return open_restorer(own, notify)
 
     experts = expert if config.experts else None
     return LoadedModel(network.to(place), info, place, dtype, config.backend, experts)
@@ -146,5 +154,10 @@ def open_restorer(
     """Load what a configuration names and make its restorer; raises what `open_model` does."""
     check_strength(config.strength)
     return open_model(config).restorer(
-        config.tiling, config.ensemble, notify, config.strength, config.explain
+        config.tiling,
+        config.ensemble,
+        notify,
+        config.strength,
+        config.explain,
+        config.keep_grain,
     )

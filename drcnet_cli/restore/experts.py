@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from drcnet_cli.restore.diagnosis import Diagnosis, diagnose
-from drcnet_cli.restore.restorer import Restorer, blend
+from drcnet_cli.restore.mixing import blend
+from drcnet_cli.restore.restorer import Restorer
 
 Experts = Callable[[str, Callable[[str], None]], Restorer]
 

@@ -19,6 +19,7 @@ import numpy as np
 from drcnet_cli.errors import DrcnetError, ImageError, StorageError, UsageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
+from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.writable import write_refusal
@@ -35,7 +36,6 @@ from drcnet_cli.imageio import (
     write_picture,
 )
 from drcnet_cli.imageio.folder import read_mask
-from drcnet_cli.restore.finisher import Finisher, open_finisher
 from drcnet_cli.restore.gate import Gate
 from drcnet_cli.restore.several import restore_several
 
@@ -78,10 +78,9 @@ class Outcome:
     """What became of one file; `error` is None where it was restored.
 
     `megapixels` of the picture (0 if it could not be read), `seconds` of computing; `notes` are
-    losses that the output's format made necessary. `status` where there is no error. `damage`: what
-    seemed to be wrong with the picture, as a JSON record, where what restored it tells.
-    `strength`: the result's share in the output. `pictures` in the file; the other numbers are of
-    all of them.
+    losses by the output's format. `status` where there is no error. `damage`: what seemed to be
+    wrong, as a JSON record, where that is told. `strength`, `keep_grain`: of `RestoreConfig`.
+    `pictures` in the file; the other numbers are of all of them.
     """
 
     job: Job
@@ -93,6 +92,7 @@ class Outcome:
     damage: dict[str, Any] | None = None
     strength: float = 1.0
     pictures: int = 1
+    keep_grain: float = 0.0
 
     @property
     def disk_refused(self) -> bool:
@@ -112,6 +112,7 @@ class Outcome:
             **({"damage": self.damage} if self.damage else {}),
             **({"strength": self.strength} if self.strength != 1 else {}),
             **({"pictures": self.pictures} if self.pictures != 1 else {}),
+            **({"keep_grain": self.keep_grain} if self.keep_grain else {}),
         }
 
 
@@ -312,9 +313,9 @@ def _compute(
         return replace(outcome, error=named), None, None
     except MemoryError:
         return replace(outcome, error=_too_large(job.source)), None, None
-    seconds = time.perf_counter() - started
     notes = (note,) if (note := restorer.remark()) else ()
-    outcome = replace(outcome, seconds=seconds, notes=notes, damage=restorer.damage())
+    outcome = replace(outcome, seconds=time.perf_counter() - started, notes=notes)
+    outcome = replace(outcome, damage=restorer.damage(), keep_grain=restorer.keep_grain)
     return outcome, replace(picture, pixels=pixels), mask
 
 

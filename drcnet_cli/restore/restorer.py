@@ -20,6 +20,7 @@ from drcnet_cli.imageio import from_unit, is_gray, to_unit
 from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
+from drcnet_cli.restore.mixing import check_strength, keep_luma
 from drcnet_cli.restore.tiling import (
     MULTIPLE,
     OVERLAP_SHARE,
@@ -40,7 +41,6 @@ BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
-BLENDED_ROWS = 256  # at a time, so that a picture's float32 form is never there as a whole
 CHECKED_SIDE = 96  # pixels of a tile's corner that tell; more would only lengthen the start
 # What a picture's values can be, measured over photographs, clean and with noise of sigma 50: -1.0
 # to 2.0. Blocks multiply features that were normalised by the spread of their whole map: in a tile
@@ -65,9 +65,10 @@ class Restorer:
 
     `dtype`: the autocast type; with `check_dtype` the first tile is also computed in float32, and
     float32 is used throughout if the two differ visibly. `ensemble` averages the eight flips and
-    rotations of each tile. `strength`: the share of the network's result, the rest is the input's.
-    `engine` computes instead of torch, on the CPU. `notify` gets one sentence, once, for each
-    change of plan. Raises UsageError for a tiling or a strength that cannot be used.
+    rotations of each tile. `strength`: the share of the network's result, the rest is the input's;
+    `keep_grain`: that of the luma that comes back of what the network takes away. `engine` computes
+    instead of torch, on the CPU. `notify` gets one sentence, once, for each change of plan. Raises
+    UsageError for a tiling or a strength that cannot be used.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Restorer:
         tiling: TileOptions | None = None,
         ensemble: bool = False,
         strength: float = 1.0,
+        keep_grain: float = 0.0,
         engine: Engine | None = None,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -91,7 +93,7 @@ class Restorer:
         self.device = device
         self.dtype = dtype
         self.ensemble = ensemble
-        self.strength = check_strength(strength)
+        self.strength, self.keep_grain = check_strength(strength), keep_grain
         self._engine = engine
         self._fast: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
         form = info.architecture.fast_cpu if device.type == "cpu" else None
@@ -110,6 +112,7 @@ class Restorer:
         more = f", backend {self._engine.name}" if self._engine else ""
         more += ", x8 ensemble" if self.ensemble else ""
         more += f", strength {self.strength:g}" if self.strength != 1 else ""
+        more += f", keep grain {self.keep_grain:g}" if self.keep_grain else ""
         dtype = dtype_name(self.dtype)
         return f"{self.describe_tiles()}, device {self.device}, dtype {dtype}{more}"
 
@@ -312,6 +315,8 @@ class Restorer:
             if lost.any():
                 restored[lost] = self._redo_in_float32(batch[lost])
             restored.clamp_(0, 1)
+            if self.keep_grain:
+                restored[:, :3] = keep_luma(batch[:, :3], restored[:, :3], self.keep_grain)
             if self.strength != 1:
                 mixed = batch[:, :3].lerp(restored[:, :3], self.strength).clamp_(0, 1)
                 restored[:, :3] = mixed
@@ -382,27 +387,6 @@ def check_finds_damage(info: CheckpointInfo) -> None:
             "where the damage is.",
             f"Leave out --mask and --mask-out, or use a checkpoint of {able}",
         )
-
-
-def check_strength(strength: float) -> float:
-    """Return a strength; raise UsageError for one that is not from 0 to 1."""
-    if not 0 <= strength <= 1:
-        raise UsageError(
-            f"The strength cannot be {strength}.", "Use a number from 0 (the input) to 1"
-        )
-    return strength
-
-
-def blend(pixels: np.ndarray, restored: np.ndarray, strength: float) -> np.ndarray:
-    """Mix two pictures of one shape and type: `strength` is the second one's share."""
-    if strength == 1:
-        return restored
-    mixed = np.empty_like(pixels)
-    for top in range(0, len(pixels), BLENDED_ROWS):
-        rows = slice(top, top + BLENDED_ROWS)
-        old, new = to_unit(pixels[rows]), to_unit(restored[rows])
-        mixed[rows] = from_unit(old + np.float32(strength) * (new - old), like=mixed)
-    return mixed
 
 
 def _read_tile(plan: TilePlan, pixels: np.ndarray, top: int, left: int) -> np.ndarray:

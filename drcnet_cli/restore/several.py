@@ -101,6 +101,7 @@ def _added(total: "Outcome", made: "Outcome") -> "Outcome":
         seconds=total.seconds + made.seconds,
         damage=total.damage or made.damage,
         strength=made.strength,
+        keep_grain=made.keep_grain,
     )
 
 

@@ -14,7 +14,10 @@ import numpy as np
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, find_pictures, read_rgb8, write_png
+from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.progress import Progress, no_progress
+
+THREADS = 4  # that cut pictures, where nobody says how many
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,21 @@ def prepare_folder(
     plan: CropPlan,
     *,
     overwrite: bool = False,
-    threads: int = 4,
+    background: Colour | None = None,
+    threads: int = THREADS,
     progress: Progress = no_progress,
 ) -> Prepared:
     """Cut all pictures below `source` into PNGs below `destination`, the folders mirrored.
 
     `a/b.jpg` gives `a/b_c001.png` and so on; damaged pictures are left out and reported.
-    `overwrite` allows pictures in `destination` and replaces all crops of the same pictures there.
-    Raises UsageError before any work starts, and DrcnetError if a crop cannot be written.
+    Transparency is laid on `background`, and left out where that is None. `overwrite` allows
+    pictures in `destination` and replaces all crops of the same pictures there. Raises UsageError
+    before any work starts, and DrcnetError if a crop cannot be written.
     """
     stems = _plan_names(source, destination, overwrite)
 
     def work(path: Path) -> int | ImageError:
-        return _prepare(path, destination / stems[path], plan)
+        return _prepare(path, destination / stems[path], plan, background)
 
     results = []
     with ThreadPoolExecutor(threads) as pool:
@@ -123,10 +128,10 @@ def _plan_names(source: Path, destination: Path, overwrite: bool) -> dict[Path, 
     return stems
 
 
-def _prepare(path: Path, stem: Path, plan: CropPlan) -> int | ImageError:
+def _prepare(path: Path, stem: Path, plan: CropPlan, background: Colour | None) -> int | ImageError:
     """Cut one picture; return how many crops were written."""
     try:
-        crops = list(cut_picture(read_rgb8(path), plan))
+        crops = list(cut_picture(read_rgb8(path, background), plan))
     except ImageError as error:
         return error
     for number, crop in enumerate(crops, 1):

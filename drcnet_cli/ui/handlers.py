@@ -85,6 +85,7 @@ class Handlers:
         weights: str | None,
         strength: float,
         format: str,
+        keep_grain: float,
         request: Request,
         progress: Progress = _PROGRESS,
     ) -> Iterator[tuple[Any, ...]]:
@@ -92,7 +93,8 @@ class Handlers:
         run = Run(*self._store.begin(request.session_hash))
         yield _nothing(run)
         seen = 0
-        for share, total in self._work(paths, _wish(task, weights, strength, format), run):
+        wish = _wish(task, weights, strength, format, keep_grain)
+        for share, total in self._work(paths, wish, run):
             done = len(run.outcomes)
             progress((done, total), desc=f"{done} of {total}, this one {share:.0%}")
             if done > seen:
@@ -102,14 +104,18 @@ class Handlers:
         if run.restored:
             yield *_so_far(run, False)[:4], _packed(run), gr.skip()
 
-    def restore(self, picture: str, task: str, strength: float, format: str) -> str:
+    def restore(
+        self, picture: str, task: str, strength: float, format: str, keep_grain: float = 0.0
+    ) -> str:
         """Restore one picture for a program; return the result's file."""
         visitor = uuid4().hex
         run = Run(*self._store.begin(visitor))
         self._store.note_uploads(visitor, [Path(picture)] if picture else [])
         try:
             for _ in self._work(
-                [picture] if picture else [], _wish(task, None, strength, format), run
+                [picture] if picture else [],
+                _wish(task, None, strength, format, keep_grain),
+                run,
             ):
                 pass
         finally:
@@ -140,9 +146,9 @@ class Handlers:
             raise gr.Error(said, print_exception=False) from error
 
 
-def _wish(task: str, weights: str | None, strength: float, format: str) -> Wish:
+def _wish(task: str, weights: str | None, strength: float, format: str, keep_grain: float) -> Wish:
     own = Path(weights) if weights else None
-    return Wish(task, own, strength, None if format == AS_INPUT else format)
+    return Wish(task, own, strength, None if format == AS_INPUT else format, keep_grain)
 
 
 def _nothing(run: Run) -> tuple[Any, ...]:

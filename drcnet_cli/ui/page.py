@@ -22,7 +22,8 @@ _WORDS = (
 )
 _ABOUT_PROGRAMS = (
     "Restore one picture: remove noise, rain, blur or haze from a photograph. task: auto looks at "
-    "the picture and chooses; strength: 0 (the input) to 1; format: as the input, png, jpg, ..."
+    "the picture and chooses; strength: 0 (the input) to 1; format: as the input, png, jpg, ...; "
+    "keep_grain: 0 to 1, how much of the grain comes back where noise is removed"
 )
 
 
@@ -62,7 +63,7 @@ def _private(**settings: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _draw_choices(do: Handlers) -> list[Any]:
-    """Draw what can be chosen: pictures, task, checkpoint, strength and format."""
+    """Draw what can be chosen: pictures, task, checkpoint, strength, format and grain."""
     pictures = gr.File(label="Photographs", file_count="multiple", height=170, elem_id="pictures")
     if examples := example_pictures():
         samples = [[str(path)] for path in examples]
@@ -86,13 +87,16 @@ def _draw_choices(do: Handlers) -> list[Any]:
     strength = gr.Slider(
         0, 1, 1, step=0.05, label="Strength", info="0 is the input", elem_id="strength"
     )
+    grain = gr.Slider(
+        0, 1, 0, step=0.05, label="Keep grain", info="Of noise, without colour", elem_id="grain"
+    )
     formats = [AS_INPUT, *writable_formats()]
     format = gr.Dropdown(formats, value=AS_INPUT, label="Format", elem_id="format")
     with gr.Accordion("A checkpoint of your own", open=False, elem_id="own"):
         weights = gr.File(label=".safetensors", height=120, elem_id="weights")
     for part in (pictures, weights):
         part.upload(do.note, part, None, **_private(queue=False, show_progress="hidden"))
-    return [pictures, task, weights, strength, format]
+    return [pictures, task, weights, strength, format, grain]
 
 
 def _draw_results(do: Handlers) -> list[Any]:
@@ -117,12 +121,12 @@ def _draw_results(do: Handlers) -> list[Any]:
 
 def _offer_to_programs(do: Handlers, asked: list[Any]) -> None:
     """Offer one picture's restoration over HTTP and MCP, in line with the page's own."""
-    _, task, _, strength, format = asked
+    _, task, _, strength, format, grain = asked
     with gr.Row(visible=False):
         picture, result = gr.File(label="picture"), gr.File(label="restored")
         gr.Button().click(
             do.restore,
-            [picture, task, strength, format],
+            [picture, task, strength, format, grain],
             result,
             api_name="restore",
             api_description=_ABOUT_PROGRAMS,

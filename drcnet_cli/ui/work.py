@@ -29,6 +29,7 @@ class Wish:
     weights: Path | None = None
     strength: float = 1.0
     format: str | None = None
+    keep_grain: float = 0.0
 
     def config(self, base: RestoreConfig) -> RestoreConfig:
         """Return what `drcnet restore` would make of it; `base` says where and how to compute."""
@@ -37,6 +38,7 @@ class Wish:
             checkpoint=self.weights or self.task,
             task=None if self.weights else self.task,
             strength=self.strength,
+            keep_grain=self.keep_grain,
             explain=self.weights is None and self.task == ANY_DAMAGE,
         )
 

@@ -17,12 +17,12 @@ import numpy as np
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.atomic import atomic_write, refusal
+from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.remote import fetch_file, write_file
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.progress import Progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
-from drcnet_cli.restore.finisher import Finisher, open_finisher
 from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.video.frames import Look, look_at, read_rgb
@@ -181,6 +181,7 @@ class _Run:
             seconds=self.done.seconds + time.perf_counter() - started,
             frames=self.done.frames + 1,
             damage=self.done.damage or self.restorer.damage(),
+            keep_grain=self.restorer.keep_grain,
         )
         return pictures
 

@@ -9,7 +9,7 @@ from training_helpers import picture, write_picture
 
 from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS, available, sets_named
 from drcnet_cli.datasets.suite import find_suite
-from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.tasks import TASKS, Protocol
 
@@ -223,6 +223,7 @@ def test_available_goes_by_names(tmp_path):
     assert [b.name for b in available(tmp_path / "Rain100L")] == rain
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("kind", ["blur", "hybrid-severe", "jpeg-10"])
 def test_degraded_pictures_are_those_of_the_degrade_command(tmp_path, kind):
     rng = np.random.default_rng(0)
@@ -231,7 +232,7 @@ def test_degraded_pictures_are_those_of_the_degrade_command(tmp_path, kind):
     for name in ("kodim02", "kodim01"):
         pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
-    make_pairs(folder, tmp_path / "pairs", kind, seed=5)
+    make_pairs(folder, tmp_path / "pairs", PairPlan(kind, seed=5))
     suite = find_suite(TEST_SETS[f"kodak24-{kind}"], tmp_path, seed=5)
     assert [case.name for case in suite.cases] == ["kodim01.png", "kodim02.png"]
     for case in suite.cases:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drcnet_cli.degrade import DEGRADATIONS, degrade
-from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.degrade.preview import contact_sheet, draw_scene
 from drcnet_cli.imageio.folder import read_rgb8, write_png
 
@@ -80,6 +80,7 @@ def test_heavy_drops_cover_more_than_light_ones(scene):
     assert heavy > 2 * light
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_sheets_and_pairs_have_the_masks(scene, tmp_path):
     pixels = np.rint(scene.transpose(1, 2, 0) * 255).astype(np.uint8)
     plain, masked = (
@@ -87,7 +88,7 @@ def test_sheets_and_pairs_have_the_masks(scene, tmp_path):
     )
     assert masked.shape[1] == plain.shape[1] // 3 * 5
     write_png(tmp_path / "in/a.png", pixels)
-    make_pairs(tmp_path / "in", tmp_path / "out", "raindrop", seed=1)
+    make_pairs(tmp_path / "in", tmp_path / "out", PairPlan("raindrop", seed=1))
     degraded, clean, mask = (read_rgb8(tmp_path / f"out/{x}/a.png") for x in ("lq", "gt", "mask"))
     assert set(np.unique(mask)) == {0, 255}
     apart = np.abs(degraded.astype(int) - clean).max(2)

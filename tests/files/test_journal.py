@@ -149,7 +149,7 @@ from pathlib import Path
 from drcnet_cli.files.atomic import atomic_write
 from drcnet_cli.files.finished import Finished
 from drcnet_cli.files.plan import Job
-from drcnet_cli.restore.finisher import open_finisher
+from drcnet_cli.files.finisher import open_finisher
 
 path, dies = Path(sys.argv[1]), sys.argv[2]
 job = Job(path, path)

@@ -168,3 +168,16 @@ def test_a_report_is_refused_before_any_work(drcnet, tmp_path, tiny_weights):
     assert result.returncode == 2
     assert "FILE.html" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_transparency_is_laid_on_a_colour(drcnet, tmp_path):
+    for folder, mode, colour in (("a", "RGBA", (9, 9, 9, 0)), ("b", "RGB", (255, 255, 255))):
+        (tmp_path / folder).mkdir()
+        for name in ("one.png", "two.png"):
+            Image.new(mode, (16, 16), colour).save(tmp_path / folder / name)
+    call = ("compare", "a", "b", "--background", "white", "--json", "--jobs", "2")
+    result = drcnet(*call, "--html", "page.html")
+    assert result.returncode == 0, result.stderr
+    images = json.loads(result.stdout)["images"]
+    assert [image["scores"]["a"] for image in images] == [{"psnr": None, "ssim": 1.0}] * 2
+    assert "no difference" in (tmp_path / "page.html").read_text("utf-8")

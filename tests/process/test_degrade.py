@@ -1,6 +1,7 @@
 """`drcnet degrade`: contact sheets and folders of pairs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,10 +13,11 @@ from typer.testing import CliRunner
 
 from drcnet_cli.cli.degrade import choose_kind, degrade
 from drcnet_cli.degrade import folder
-from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.degrade.preview import contact_sheet, draw_scene, drawn_scenes
 from drcnet_cli.errors import StorageError, UsageError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 app = typer.Typer()
 app.command()(degrade)
 
@@ -84,11 +86,11 @@ def test_pairs_mirror_the_tree_and_hold_the_clean_picture(tmp_path, photographs)
 
 
 def test_a_pair_depends_on_seed_and_name_alone(tmp_path, photographs):
-    make_pairs(photographs, tmp_path / "all", "noise", seed=5)
+    make_pairs(photographs, tmp_path / "all", PairPlan("noise", seed=5))
     (photographs / "a.png").unlink()
     save(photographs / "0.png", 9)
-    make_pairs(photographs, tmp_path / "others", "noise", seed=5)
-    make_pairs(photographs, tmp_path / "seed", "noise", seed=6)
+    make_pairs(photographs, tmp_path / "others", PairPlan("noise", seed=5))
+    make_pairs(photographs, tmp_path / "seed", PairPlan("noise", seed=6))
     one, two, three = (
         (tmp_path / run / "lq/b c.png").read_bytes() for run in ("all", "others", "seed")
     )
@@ -97,13 +99,13 @@ def test_a_pair_depends_on_seed_and_name_alone(tmp_path, photographs):
 
 def test_an_interrupted_run_goes_on_and_overwrite_redoes(tmp_path, photographs):
     out = tmp_path / "out"
-    make_pairs(photographs, out, "rain", seed=1)
+    make_pairs(photographs, out, PairPlan("rain", seed=1))
     before = (out / "lq/a.png").read_bytes()
     (out / "gt/b c.png").unlink()
-    resumed = make_pairs(photographs, out, "rain", seed=2)
+    resumed = make_pairs(photographs, out, PairPlan("rain", seed=2))
     assert (resumed.written, resumed.skipped) == (1, 2)
     assert (out / "lq/a.png").read_bytes() == before
-    assert make_pairs(photographs, out, "rain", seed=2, overwrite=True).written == 3
+    assert make_pairs(photographs, out, PairPlan("rain", seed=2, overwrite=True)).written == 3
     assert (out / "lq/a.png").read_bytes() != before
 
 
@@ -151,7 +153,7 @@ def test_impossible_calls_say_what_to_type(tmp_path, monkeypatch, arguments, sai
 def test_pictures_that_would_share_an_output_are_refused(tmp_path, photographs):
     save(photographs / "a.jpg", 4)
     with pytest.raises(UsageError, match="would both be written"):
-        make_pairs(photographs, tmp_path / "out", "rain", seed=0)
+        make_pairs(photographs, tmp_path / "out", PairPlan("rain", seed=0))
 
 
 def test_kinds_follow_the_task():
@@ -181,17 +183,17 @@ def test_a_full_disk_ends_the_run_with_one_sentence(tmp_path, photographs, monke
     write = folder.write_png
     there = []
 
-    def fill(path, image):
+    def fill(path, image, *finish):
         if len(there) == 3:
             raise StorageError(f"{path} cannot be written: No space left on device.")
         there.append(path)
-        write(path, image)
+        write(path, image, *finish)
 
     monkeypatch.setattr(folder, "write_png", fill)
-    made = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    made = make_pairs(photographs, tmp_path / "out", PairPlan("gaussian", seed=0))
     assert (made.written, len(made.failed)) == (1, 1)
     monkeypatch.undo()
-    again = make_pairs(photographs, tmp_path / "out", "gaussian", seed=0)
+    again = make_pairs(photographs, tmp_path / "out", PairPlan("gaussian", seed=0))
     assert (again.skipped, again.failed) == (1, ())
 
 
@@ -202,3 +204,78 @@ def test_a_sheet_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", refuse)
     with pytest.raises(StorageError, match="sheet.png cannot be written: Read-only"):
         folder.write_png(tmp_path / "sheet.png", np.zeros((8, 8, 3), np.uint8))
+
+
+def test_names_and_dates_mean_what_they_mean_in_restore(drcnet, tmp_path, photographs):
+    os.utime(photographs / "a.png", (1_000_000, 1_000_000))
+    call = ("degrade", "--task", "rain", photographs.name)
+    result = drcnet(*call, "out", "--name", "{stem}_{task}{ext}", "--keep-dates")
+    assert result.returncode == 0, result.stderr
+    expected = ["a_derain.png", "b c_derain.png", "deeper/ä_derain.png"]
+    assert names(tmp_path / "out/lq") == names(tmp_path / "out/gt") == expected
+    dated = [tmp_path / "out" / part / "a_derain.png" for part in ("lq", "gt")]
+    assert {path.stat().st_mtime for path in dated} == {1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--suffix", "_x", "--name", "{stem}{ext}"], "both name the outputs"),
+        (["--name", "{stem}_{model}{ext}"], "{model}, of which there is none here"),
+        (["--name", "one{ext}"], "would both be written"),
+        (["--background", "no colour"], "--background cannot be"),
+        (["--jobs", "some"], "--jobs cannot be"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_any_work(tmp_path, photographs, options, said):
+    result = run("--task", "rain", photographs, tmp_path / "out", *options)
+    assert isinstance(result.exception, UsageError) and said in result.exception.message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_suffix_names_pairs_and_no_sheet(tmp_path, photographs):
+    call = ["--task", "rain", "--suffix", "_x"]
+    assert run(*call, photographs, tmp_path / "out").exit_code == 0
+    assert names(tmp_path / "out/lq") == ["a_x.png", "b c_x.png", "deeper/ä_x.png"]
+    result = run(*call, "--preview", tmp_path / "s.png")
+    assert "names in an output folder" in str(result.exception)
+
+
+def test_update_redoes_what_is_stale_alone(tmp_path, photographs):
+    def made(*options):
+        call = ("--task", "noise", photographs, tmp_path / "out", "--json")
+        return json.loads(run(*call, *options).stdout)
+
+    assert made()["written"] == 3
+    again = made("--update")
+    assert (again["written"], again["skipped"], again["stale"]) == (0, 3, 0)
+    save(photographs / "a.png", 7)
+    assert made()["stale"] == 1
+    other = made("--seed", "2")
+    assert (other["written"], other["skipped"], other["stale"]) == (0, 3, 3)
+    again = made("--update")
+    assert (again["written"], again["skipped"], again["stale"]) == (1, 2, 0)
+    np.testing.assert_array_equal(pixels(tmp_path / "out/gt/a.png"), pixels(photographs / "a.png"))
+
+
+def test_processes_make_the_same_pairs(drcnet, tmp_path, photographs):
+    make_pairs(photographs, tmp_path / "one", PairPlan("raindrop", seed=0))
+    (photographs / "broken.jpg").write_bytes(b"no picture at all")
+    result = drcnet("degrade", "--task", "raindrop", photographs.name, "two", "--jobs", "2")
+    assert result.returncode == 1 and "broken.jpg" in result.stderr
+    assert "Traceback" not in result.stderr and "3 pairs" in result.stderr
+    files = names(tmp_path / "one")
+    assert files == names(tmp_path / "two") and len(files) == 9
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_transparency_is_laid_on_a_colour(tmp_path):
+    (tmp_path / "in").mkdir()
+    clear = np.zeros((12, 12, 4), np.uint8)
+    clear[:6] = (10, 20, 30, 255)
+    Image.fromarray(clear).save(tmp_path / "in/a.png")
+    result = run("--task", "noise", tmp_path / "in", tmp_path / "out", "--background", "#ffcc00")
+    assert result.exit_code == 0, result.output
+    clean = pixels(tmp_path / "out/gt/a.png")
+    assert (clean[:6] == (10, 20, 30)).all() and (clean[6:] == (255, 204, 0)).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from training_helpers import photographs, picture, write_picture
 
 from drcnet_cli.datasets.pairs import match_folders
@@ -131,3 +132,11 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_not_begun(tmp_path, monkeyp
     monkeypatch.undo()
     again = prepare_folder(tmp_path / "in", tmp_path / "out", CropPlan(16, 16), overwrite=True)
     assert (again.pictures, again.failed) == (40, ())
+
+
+def test_transparency_is_laid_on_a_colour(drcnet, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(tmp_path / "in" / "a.png")
+    result = drcnet("data", "prepare", "in", "out", "--background", "white", "--threads", "1")
+    assert result.returncode == 0, result.stderr
+    assert Image.open(tmp_path / "out/a_c001.png").getextrema() == ((255, 255),) * 3

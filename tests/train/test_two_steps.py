@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from training_helpers import Killed, photographs, stop_at, tiny
 
 from drcnet_cli.datasets.pairs import match_folders, match_masks
-from drcnet_cli.degrade.folder import make_pairs
+from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.train import loop
@@ -38,7 +38,9 @@ def clean(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pairs(clean, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    make_pairs(clean, folder, "raindrop", seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRCNET_CACHE", str(folder / ".cache"))
+        make_pairs(clean, folder, PairPlan("raindrop", seed=1))
     return folder
 
 

@@ -8,7 +8,8 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,14 +96,13 @@ class Page:
 OWN = {"parrots.jpg", "boat.jpg"}
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """Serve the page and open a browser for all tests of this module."""
-    folder = tmp_path_factory.mktemp("ui")
+@contextmanager
+def serving(folder: Path, *options) -> Iterator[str]:
+    """Serve the page, its files and its log in a folder; return its address."""
     (folder / "tmp").mkdir()
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            command("ui", "--no-open", "--port", "0", "--max-files", LIMIT, "--threads", "1"),
+            command("ui", "--no-open", "--port", "0", "--threads", "1", *options),
             env=environment(folder, TMPDIR=str(folder / "tmp")),
             stdout=log,
             stderr=log,
@@ -111,19 +111,27 @@ def page(tmp_path_factory):
         said = until(
             lambda: re.search(r"http://127\.0\.0\.1:\d+/", (folder / "log").read_text()), 120
         )
-        with browsing(folder / "profile") as browser:
-            yield Page(browser, said[0], folder)
-            asked = browser.requests()
-            assert any(address.startswith(said[0]) for address in asked)
-            outside = [a for a in asked if not a.startswith((said[0], "data:", "blob:", "about:"))]
-            assert outside == []
-            console = [line for line in browser.console() if "Method not implemented" not in line]
-            assert console == []
+        yield said[0]
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(20) == 0
     assert "Traceback" not in (folder / "log").read_text()
     assert list((folder / "tmp").glob("drcnet-ui-*")) == []
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Serve the page and open a browser for all tests of this module."""
+    folder = tmp_path_factory.mktemp("ui")
+    options = ("--max-files", LIMIT)
+    with serving(folder, *options) as address, browsing(folder / "profile") as browser:
+        yield Page(browser, address, folder)
+        asked = browser.requests()
+        assert any(url.startswith(address) for url in asked)
+        outside = [a for a in asked if not a.startswith((address, "data:", "blob:", "about:"))]
+        assert outside == []
+        console = [line for line in browser.console() if "Method not implemented" not in line]
+        assert console == []
 
 
 def test_a_picture_is_restored_compared_and_downloaded(page, drcnet, tmp_path):
@@ -157,10 +165,11 @@ def test_all_choices_mean_what_they_mean_to_the_command(page, drcnet, tmp_path, 
     page.drop(tiny_weights, into="#weights")
     page.choose("#format", "tiff")
     page.browser.press("#strength input[type=number]", f"{SELECT_ALL}0.5{ENTER}")
+    page.browser.press("#grain input[type=number]", f"{SELECT_ALL}0.25{ENTER}")
     page.restore(1)
     made = page.download("#one", "Ärger 1.tiff")
     call = ("--weights", tiny_weights, "--strength", "0.5", "--format", "tiff", "--threads", "1")
-    assert drcnet("restore", *call, source, "out/").returncode == 0
+    assert drcnet("restore", *call, "--keep-grain", "0.25", source, "out/").returncode == 0
     assert made.read_bytes() == (tmp_path / "out" / "Ärger 1.tiff").read_bytes()
 
 
@@ -264,3 +273,31 @@ def test_programs_get_the_commands_result(page, drcnet, tmp_path, monkeypatch):
     bad.write_text("no picture")
     with pytest.raises(client.exceptions.AppError, match=r"bad\.png "):
         program.predict(picture=client.handle_file(bad), **options, api_name="/restore")
+
+
+def test_who_has_no_password_sees_no_page(tmp_path):
+    fields = "return document.querySelectorAll('input[type=password]').length"
+
+    def come_in(browser: Browser, password: str) -> None:
+        browser.press("input[type=text], textarea", f"{SELECT_ALL}anna")
+        browser.press("input[type=password]", f"{SELECT_ALL}{password}")
+        browser.click("button")
+
+    with (
+        serving(tmp_path, "--auth", "anna:right") as address,
+        browsing(tmp_path / "profile") as browser,
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address + "config")
+        assert refused.value.code == 401
+        page = Page(browser, address, tmp_path)
+        browser("url", url=address)
+        until(lambda: browser.run(fields))
+        assert not browser.run("return document.querySelector('#pictures')")
+        come_in(browser, "wrong")
+        until(lambda: "ncorrect" in page.text())
+        assert browser.run(fields) == 1
+        come_in(browser, "right")
+        until(lambda: browser.run("return document.querySelector('#pictures input')"))
+        assert browser.run(fields) == 0
+    assert "right" not in (tmp_path / "log").read_text()

@@ -1,11 +1,12 @@
 """AirNet (CVPR 2022): its network, deformable sampling in plain torch, its released checkpoints."""
 
 from collections.abc import Mapping
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.airnet.config import AirNetConfig
-from drcnet_cli.networks.architecture import Architecture
+from drcnet_cli.networks.architecture import Architecture, count_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,21 @@ def _write_onnx(writer: "GraphWriter", network: "AirNet", source: str, result: s
     AirNetGraph(writer).network(network, source, result)
 
 
+def _read_sizes(state: "Mapping[str, Tensor]") -> dict[str, Any]:
+    features, channels = state["restorer.shallow.weight"].shape[:2]
+    first = "restorer.groups.0.blocks."
+    blocks = ("first", "second", "third")
+    return {
+        "features": features,
+        "groups": count_parts(state, "restorer.groups."),
+        "blocks": count_parts(state, first),
+        "encoder_widths": tuple(state[f"encoder.{name}.conv1.weight"].shape[0] for name in blocks),
+        "deformable": first + "0.module1.deform.weight" in state,
+        "modulation": first + "0.module1.modulate.gamma1.weight" in state,
+        "shrink": isqrt(channels // 3),
+    }
+
+
 AIRNET = Architecture(
     name="airnet",
     title="AirNet",
@@ -53,6 +69,7 @@ AIRNET = Architecture(
     summarise=lambda network, pictures: network.summarise(pictures),
     summary_modules=lambda network: network.encoder.summary_modules(),
     write_onnx=_write_onnx,
+    read_sizes=_read_sizes,
     recognise=_recognise,
     convert=_convert,
 )

@@ -1,12 +1,16 @@
 """DRCNet (ECCV 2022): its network, other forms of it, and its released checkpoints."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drcnet_cli.errors import CheckpointFormatError, UsageError
-from drcnet_cli.networks.architecture import Architecture, NetworkConfig
+from drcnet_cli.networks.architecture import Architecture, NetworkConfig, count_parts
 from drcnet_cli.text import shorten
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_WIDTH = 512
 MAX_DEPTH = 6
@@ -120,6 +124,22 @@ def _of(module: str) -> Any:  # noqa: ANN401 - a module's attributes may be anyt
     return import_module(f"{__name__}.{module}")
 
 
+def _read_sizes(state: "Mapping[str, Tensor]") -> dict[str, Any]:
+    level = "encoder1.blocks.{}."
+    depth = count_parts(state, "encoder1.blocks.")
+    return {
+        "width": state["shallow1.weight"].shape[0],
+        "depth": depth,
+        "filter_levels": tuple(
+            n for n in range(depth) if level.format(n) + "norm.norm.weight" in state
+        ),
+        "spatial_filter": level.format(0) + "spatial.weight" in state,
+        "energy_attention": level.format(0) + "energy.weight" in state,
+        "identity_branch": level.format(0) + "identity.weight" in state,
+        "block": DFR,  # the others are for experiments alone
+    }
+
+
 DRCNET = Architecture(
     name="drcnet",
     title="DRCNet",
@@ -130,5 +150,6 @@ DRCNET = Architecture(
     fast_cpu=lambda network, dtype: _of("cpu").fast_form(network, dtype),
     write_onnx=lambda writer, *network: _of("onnx").DRCNetGraph(writer).network(*network),
     decision_margins=lambda network: _of("blocks").response_distances(network),
+    read_sizes=_read_sizes,
     convert=lambda state, **options: _of("released").convert_state(state, **options),
 )

@@ -3,12 +3,16 @@
 No code was released: whatever the paper leaves open is ours, and said where it is done.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from math import isqrt
+from typing import TYPE_CHECKING, Any
 
-from drcnet_cli.networks.architecture import Architecture
+from drcnet_cli.networks.architecture import Architecture, count_parts
 from drcnet_cli.networks.spair.config import SPAIRConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from drcnet_cli.networks.spair.network import SPAIR
 
 
@@ -18,6 +22,23 @@ def _load_type() -> "type[SPAIR]":
     return SPAIR
 
 
+def _read_sizes(state: "Mapping[str, Tensor]") -> dict[str, Any]:
+    def widths(part: str) -> tuple[int, ...]:
+        first = state[f"{part}.encoder.stem.weight"].shape[0]
+        downs = count_parts(state, f"{part}.encoder.downs.")
+        below = (state[f"{part}.encoder.downs.{n}.weight"].shape[0] for n in range(downs))
+        return (first, *below)
+
+    return {
+        "widths": widths("restoration"),
+        "localisation_widths": widths("localisation"),
+        "modulation": "restoration.modulators.0.bring.weight" in state,
+        "sparse_non_local": "restoration.decoder.0.attention.between.weight" in state,
+        "non_local": any(name.startswith("restoration.decoder.0.non_local.") for name in state),
+        "shrink": isqrt(state["localisation.to_mask.weight"].shape[0]),
+    }
+
+
 SPAIR_ARCHITECTURE = Architecture(
     name="spair",
     title="SPAIR",
@@ -25,4 +46,5 @@ SPAIR_ARCHITECTURE = Architecture(
     load_type=_load_type,
     finds_damage=True,
     begin_training=lambda network: network.begin_at_input(),
+    read_sizes=_read_sizes,
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.files.finisher import open_finisher, recipe
 from drcnet_cli.files.plan import Job
-from drcnet_cli.restore.finisher import open_finisher, recipe
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are others there")
 
