@@ -297,6 +297,18 @@ def parse_cluster(ray: str | None, shared_storage: bool) -> "ClusterOptions | No
     return None if ray is None else ClusterOptions(ray, shared_storage)
 
 
+def parse_workers(
+    ray: str | None, shared_storage: bool, jobs: str | None, streams: bool
+) -> "ClusterOptions | None":
+    """Read --ray as `parse_cluster` does; raise UsageError where --ray or --jobs mean nothing."""
+    cluster = parse_cluster(ray, shared_storage)
+    if streams and (cluster is not None or jobs is not None):
+        raise UsageError("--ray and --jobs are for files, not a stream (-).", "Leave them out")
+    if cluster is not None and jobs is not None:
+        raise UsageError("--ray decides on its workers itself.", "Leave out --jobs")
+    return cluster
+
+
 def choose_checkpoint(
     task: str | None, model: str | None, weights: Path | None, effort: str = FAST
 ) -> str | Path:

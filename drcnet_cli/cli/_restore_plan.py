@@ -237,6 +237,8 @@ def plan_run(
     asked: Asked,
     written: "WriteOptions",
     recipe: Callable[[], str],
+    masks: Masks,
+    ray: str | None,
     quiet: bool,
 ) -> "Plan":
     """Decide what goes where; raise UsageError also if the output names a file wrongly."""
@@ -284,10 +286,11 @@ def plan_run(
     for job in chain(plan.jobs, plan.finished) if not shards else ():
         if target and job.destination == target:
             container_of(target) if is_video_job(job) else format_for(target, written.format)
-    return plan
+    _check_videos(plan, {"--ray": ray, "--mask": masks.given, "--mask-out": masks.found})
+    return masks.join(plan, None if asked.in_place else Path(asked.paths[-1]))
 
 
-def check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
+def _check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
     """Raise UsageError for videos without what reads them, or with options that do not take them.
 
     `refused`: those options, with what was given.
@@ -327,9 +330,15 @@ def _warn_without_journal(reason: str) -> None:
 
 
 def plan_stream(
-    paths: list[str], format: str | None, suffix: str, replaces: bool, as_json: bool
+    paths: list[str],
+    format: str | None,
+    suffix: str,
+    masks: Masks,
+    replaces: bool,
+    as_json: bool,
 ) -> "Plan":
     """Plan the one image that comes from standard input or goes to standard output."""
+    masks.refuse_stream()
     from drcnet_cli.files.addresses import Address, place_of
     from drcnet_cli.files.plan import Job, PassedOver, Plan
     from drcnet_cli.files.remote import check_writable_address, existing_object

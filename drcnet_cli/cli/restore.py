@@ -17,14 +17,13 @@ from drcnet_cli.cli._restore_plan import (
     Made,
     Masks,
     check_looks,
-    check_videos,
     choose_names,
     choose_pages,
     plan_run,
     plan_stream,
 )
 from drcnet_cli.cli._restore_report import RunOutput, check_report
-from drcnet_cli.errors import EXIT_INTERRUPTED, UsageError
+from drcnet_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from drcnet_cli.files.plan import Job
@@ -112,12 +111,8 @@ def restore(
     Finished outputs are skipped, so an interrupted run goes on where it stopped.
     """
     checkpoint = options.choose_checkpoint(task, model, weights, effort)
-    streams, shards = not in_place and "-" in (paths[0], paths[-1]), False
-    cluster = options.parse_cluster(ray, shared_storage)
-    if streams and (cluster is not None or jobs is not None):
-        raise UsageError("--ray and --jobs are for files, not a stream (-).", "Leave them out")
-    if cluster is not None and jobs is not None:
-        raise UsageError("--ray decides on its workers itself.", "Leave out --jobs")
+    streams = not in_place and "-" in (paths[0], paths[-1])
+    cluster = options.parse_workers(ray, shared_storage, jobs, streams)
     if report is not None:
         check_report(report, streams, in_place)
     check_looks(float_range, background)
@@ -125,20 +120,16 @@ def restore(
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
     made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf, keep_grain)
-    masks = Masks(mask, mask_out, mask_format)
     written = choose_pages(written, pages, in_place)
+    masks = Masks(mask, mask_out, mask_format)
+    rename = None if streams else choose_names(name, suffix, task, checkpoint)
+    asked = Asked(paths, in_place, overwrite, update, rename)
+    if asked.shards:
+        asked.check_shards(report, masks, ray or jobs)
     if streams:
-        masks.refuse_stream()
-        plan = plan_stream(paths, format, suffix or name, overwrite, as_json)
+        plan = plan_stream(paths, format, suffix or name, masks, overwrite, as_json)
     else:
-        rename = choose_names(name, suffix, task, checkpoint)
-        asked = Asked(paths, in_place, overwrite, update, rename)
-        shards = asked.shards
-        if shards:
-            asked.check_shards(report, masks, ray or jobs)
-        plan = plan_run(asked, written, partial(made.recipe, written), quiet)
-        check_videos(plan, {"--ray": ray, "--mask": mask, "--mask-out": mask_out})
-        plan = masks.join(plan, None if in_place else Path(paths[-1]))
+        plan = plan_run(asked, written, partial(made.recipe, written), masks, ray, quiet)
     output = RunOutput(plan, checkpoint, report, quiet, as_json, written.pages)
     if dry_run:
         output.list_plan()
@@ -168,7 +159,7 @@ def restore(
         keep_grain,
     )
     in_files = partial(_restore_plan, processes=jobs or "1", cluster=cluster, crf=crf)
-    run = _restore_stream if streams else _restore_shards if shards else in_files
+    run = _restore_stream if streams else _restore_shards if asked.shards else in_files
     run(config, replace(written, recipe=made.recipe(written)), output)
 
 
