@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 50  # margins
-COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#7d3c98")
+COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#7d3c98", "#b9770e", "#34495e")
 TICKS = 5
 
 
@@ -38,7 +38,8 @@ def draw_curves(
     for number, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]
         parts += plane.curve(sorted(curve), colour)
-        parts.append(_text(WIDTH - RIGHT - 60, TOP + 16 * number, name, colour))
+        place = (0.42 * WIDTH, HEIGHT - BOTTOM - 16 * (len(curves) - number))
+        parts.append(_text(*place, name, colour))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

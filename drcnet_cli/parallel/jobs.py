@@ -9,10 +9,10 @@ from drcnet_cli.restore.config import RestoreConfig
 
 AUTO = "auto"
 
-# Of a process with a bundled checkpoint: assumed, as the next figure is; `benchmarks/jobs.py` is
-# there to measure them.
+# Of a process with a bundled checkpoint, twice what was measured (`benchmarks/jobs.py`,
+# docs/scale.md).
 MEMORY_OF_PROCESS = 2**30  # bytes
-# Fewer pictures do not make up for the seconds that each process takes to start.
+# Of a megapixel, measured alike: fewer do not make up for the seconds that processes take to start.
 PICTURES_OF_PROCESS = 8
 
 
