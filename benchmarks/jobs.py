@@ -23,7 +23,7 @@ from drcnet_cli.files.plan import plan_files  # noqa: E402
 from drcnet_cli.imageio import is_image_name  # noqa: E402
 from drcnet_cli.parallel.processes import restore_jobs  # noqa: E402
 from drcnet_cli.restore.config import RestoreConfig  # noqa: E402
-from drcnet_cli.restore.pipeline import WriteOptions  # noqa: E402
+from drcnet_cli.restore.outcome import WriteOptions  # noqa: E402
 
 
 def restore(folder: Path, count: int, task: str, dtype: str) -> tuple[float, float]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from drcnet_cli.api import load_model
 from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import is_image_name
-from drcnet_cli.restore.pipeline import RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 
 
 def main() -> None:

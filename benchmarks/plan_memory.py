@@ -17,7 +17,7 @@ from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import is_image_name
 from drcnet_cli.parallel.bundles import make_bundles
-from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.restore.outcome import Outcome
 
 A_FOLDER = 1000
 

@@ -30,7 +30,7 @@ from drcnet_cli.imageio import is_image_name  # noqa: E402
 from drcnet_cli.parallel import processes  # noqa: E402
 from drcnet_cli.parallel.cluster import ClusterOptions  # noqa: E402
 from drcnet_cli.restore.config import RestoreConfig  # noqa: E402
-from drcnet_cli.restore.pipeline import RunObserver, WriteOptions  # noqa: E402
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions  # noqa: E402
 
 
 class Idle:

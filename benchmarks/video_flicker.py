@@ -18,7 +18,7 @@ from drcnet_cli.degrade import DEGRADATIONS
 from drcnet_cli.degrade.camera import CameraParams, add_camera_noise
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import RunObserver, WriteOptions
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions
 from drcnet_cli.video.restore import restore_videos
 
 # One ISO, and noise as it leaves the sensor's mosaic.

@@ -21,7 +21,8 @@ from drcnet_cli.imageio import (
     visible_pixels,
 )
 from drcnet_cli.restore.config import LoadedModel, RestoreConfig, open_model
-from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
 

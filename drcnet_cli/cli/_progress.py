@@ -17,7 +17,7 @@ from drcnet_cli.text import printable
 
 if TYPE_CHECKING:
     from drcnet_cli.progress import Progress
-    from drcnet_cli.restore.pipeline import Outcome
+    from drcnet_cli.restore.outcome import Outcome
     from drcnet_cli.train.log import Snapshot
 
 _PLAIN_EVERY = 30.0  # seconds

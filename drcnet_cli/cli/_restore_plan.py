@@ -13,7 +13,7 @@ from drcnet_cli.errors import UsageError
 if TYPE_CHECKING:
     from drcnet_cli.files.addresses import Place
     from drcnet_cli.files.plan import Job, Plan
-    from drcnet_cli.restore.pipeline import WriteOptions
+    from drcnet_cli.restore.outcome import WriteOptions
 
 
 @dataclass(frozen=True)

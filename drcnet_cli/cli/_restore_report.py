@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from drcnet_cli.files.addresses import Place
     from drcnet_cli.files.plan import Job, Plan
     from drcnet_cli.imageio import Pages
-    from drcnet_cli.restore.pipeline import Outcome
+    from drcnet_cli.restore.outcome import Outcome
     from drcnet_cli.restore.restorer import RestorerFacts
 
 
@@ -200,7 +200,7 @@ def _list_jobs(
     doubts: "Mapping[Job, str] | None" = None,
 ) -> None:
     """List jobs that are not run: status, input and output, a line or a record each."""
-    from drcnet_cli.restore.pipeline import Outcome
+    from drcnet_cli.restore.outcome import Outcome
 
     for job in jobs:
         if as_json:
@@ -264,7 +264,7 @@ def _report_unread(plan: "Plan", quiet: bool, as_json: bool) -> None:
 def _not_run(path: "Place", error: DrcnetError | None) -> dict[str, Any]:
     """Return the JSON record of what no job was made for."""
     from drcnet_cli.files.plan import Job
-    from drcnet_cli.restore.pipeline import Outcome
+    from drcnet_cli.restore.outcome import Outcome
 
     return Outcome(Job(path, path), error=error).record() | {"output": None}
 

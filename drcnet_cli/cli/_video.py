@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drcnet_cli.files.plan import Job
     from drcnet_cli.progress import Progress
     from drcnet_cli.restore.config import RestoreConfig
-    from drcnet_cli.restore.pipeline import Outcome, WriteOptions
+    from drcnet_cli.restore.outcome import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
 
 _PLAIN_EVERY = 30.0  # seconds
@@ -43,7 +43,7 @@ def restore_shown(
     `begins`: nothing was restored, nor said of the run, before. `spread`: pictures go to several
     processes, which is said not to be so here.
     """
-    from drcnet_cli.restore.pipeline import RunObserver
+    from drcnet_cli.restore.outcome import RunObserver
     from drcnet_cli.video.restore import restore_videos
 
     tell = notifier(output.quiet)

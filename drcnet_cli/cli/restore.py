@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from drcnet_cli.files.plan import Job
     from drcnet_cli.parallel.cluster import ClusterOptions
     from drcnet_cli.restore.config import RestoreConfig
-    from drcnet_cli.restore.pipeline import Outcome, WriteOptions
+    from drcnet_cli.restore.outcome import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
 
 
@@ -116,7 +116,7 @@ def restore(
     if report is not None:
         check_report(report, streams, in_place)
     check_looks(float_range, background)
-    from drcnet_cli.restore.pipeline import WriteOptions
+    from drcnet_cli.restore.outcome import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
     made = Made(checkpoint, tile, overlap, ensemble, strength, experts, mask, crf, keep_grain)
@@ -206,7 +206,7 @@ def _restore_pictures(
     from drcnet_cli.cli._progress import RestoreProgress
     from drcnet_cli.parallel.jobs import with_processes
     from drcnet_cli.parallel.processes import restore_jobs
-    from drcnet_cli.restore.pipeline import RunObserver
+    from drcnet_cli.restore.outcome import RunObserver
 
     devices: list[str] = []
     if cluster is None:
@@ -239,7 +239,7 @@ def _restore_shards(config: "RestoreConfig", written: "WriteOptions", output: Ru
     from drcnet_cli.files.packed import Packed
     from drcnet_cli.files.writable import check_writable
     from drcnet_cli.parallel.shards import restore_shards
-    from drcnet_cli.restore.pipeline import RunObserver
+    from drcnet_cli.restore.outcome import RunObserver
 
     jobs, devices = output.plan.jobs, config.devices()
     check_writable(jobs)

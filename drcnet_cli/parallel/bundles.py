@@ -17,7 +17,8 @@ from drcnet_cli.errors import DrcnetError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.remote import existing_object
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 
 if TYPE_CHECKING:
     from drcnet_cli.restore.restorer import Restorer

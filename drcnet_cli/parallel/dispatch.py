@@ -15,14 +15,8 @@ from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
-from drcnet_cli.restore.pipeline import (
-    SAMPLES,
-    Outcome,
-    RunObserver,
-    WriteOptions,
-    restore_files,
-    settle_dtype,
-)
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import SAMPLES, restore_files, settle_dtype
 from drcnet_cli.restore.restorer import RestorerFacts
 
 

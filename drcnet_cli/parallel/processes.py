@@ -19,7 +19,8 @@ from drcnet_cli.parallel.cluster import ClusterOptions
 from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
 from drcnet_cli.parallel.ray_restore import restore_on_cluster
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.weights.fetch import resolve
 
 

@@ -12,13 +12,8 @@ from drcnet_cli.parallel.bundles import make_bundles, restore_bundle, unpack
 from drcnet_cli.parallel.cluster import Cluster, ClusterOptions, import_ray, join
 from drcnet_cli.parallel.hand_out import ROUNDS, HandOut, Setup, make_setup
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import (
-    SAMPLES,
-    Outcome,
-    RunObserver,
-    WriteOptions,
-    settle_dtype,
-)
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import SAMPLES, settle_dtype
 from drcnet_cli.restore.restorer import RestorerFacts
 
 WINDOW = 2**15  # bundles that Ray Data has at once: what its bookkeeping takes is bounded by it

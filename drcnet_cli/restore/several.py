@@ -6,30 +6,28 @@ from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.imageio import Picture, Several, writing_several
-
-if TYPE_CHECKING:
-    from drcnet_cli.restore.pipeline import Outcome, WriteOptions
+from drcnet_cli.restore.outcome import Outcome, WriteOptions
 
 # Returns what became of one picture, and the result unless it failed.
-RestoreOne: TypeAlias = "Callable[[Picture], tuple[Outcome, Picture | None]]"
+RestoreOne: TypeAlias = Callable[[Picture], tuple[Outcome, Picture | None]]
 Finish: TypeAlias = Callable[[Path], list[str]]
 _SAID = 8  # remarks on single pictures; of thousands nobody reads more
 
 
 def restore_several(
-    begun: "Outcome",
+    begun: Outcome,
     several: Several,
     target: Place | BinaryIO,
-    options: "WriteOptions",
+    options: WriteOptions,
     restore_one: RestoreOne,
     finish: Finish | None = None,
-) -> "Outcome":
+) -> Outcome:
     """Restore all pictures into one file and return the outcome; the file of origin is closed.
 
     `begun`: the job's outcome without a result. `finish` gets the whole result before it takes its
@@ -56,13 +54,13 @@ def restore_several(
 
 
 def _restore_all(
-    begun: "Outcome",
+    begun: Outcome,
     several: Several,
     target: Place | BinaryIO,
-    options: "WriteOptions",
+    options: WriteOptions,
     restore_one: RestoreOne,
     finish: Finish | None,
-) -> "Outcome":
+) -> Outcome:
     outcome, remarks = replace(begun, pictures=len(several)), dict.fromkeys(several.notes)
     said: list[str] = []
     with (
@@ -93,7 +91,7 @@ def _restore_all(
     return replace(outcome, notes=(*_few(list(remarks)), *writer.notes, *said))
 
 
-def _added(total: "Outcome", made: "Outcome") -> "Outcome":
+def _added(total: Outcome, made: Outcome) -> Outcome:
     """Count one more picture in a file's outcome; what seemed wrong with it is the first's."""
     return replace(
         total,

@@ -23,7 +23,8 @@ from drcnet_cli.device import dtype_name
 from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import Picture, is_image_name, write_picture
 from drcnet_cli.restore.config import LoadedModel
-from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer
 
 SIDE = 256  # pixels: the size for which the paper counts

@@ -13,7 +13,7 @@ from PIL import Image
 from drcnet_cli.errors import DrcnetError, import_extra
 from drcnet_cli.imageio.folder import Pixels, read_for_display, write_png
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.restore.outcome import Outcome
 from drcnet_cli.ui import NEEDED
 from drcnet_cli.ui.store import Store
 from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say

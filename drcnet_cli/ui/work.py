@@ -17,7 +17,7 @@ from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import format_suffix, is_image_name
 from drcnet_cli.parallel.processes import restore_jobs
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
 from drcnet_cli.tasks import ANY_DAMAGE
 
 

@@ -23,7 +23,7 @@ from drcnet_cli.files.remote import fetch_file, write_file
 from drcnet_cli.files.writable import write_refusal
 from drcnet_cli.progress import Progress
 from drcnet_cli.restore.config import RestoreConfig, open_restorer
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.video.frames import Look, look_at, read_rgb
 from drcnet_cli.video.library import Frame, load_av

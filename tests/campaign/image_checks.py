@@ -26,7 +26,8 @@ from drcnet_cli.files.plan import plan_files
 from drcnet_cli.imageio import Picture, is_image_name, read_first
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
-from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
 

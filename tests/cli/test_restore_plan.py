@@ -11,7 +11,7 @@ from drcnet_cli import settings
 from drcnet_cli.cli._options import _use_threads
 from drcnet_cli.cli._restore_plan import Asked, Made, choose_names, plan_run, plan_stream
 from drcnet_cli.errors import UsageError, WeightsError
-from drcnet_cli.restore.pipeline import WriteOptions
+from drcnet_cli.restore.outcome import WriteOptions
 
 MADE = Made("denoise", "auto", None, False, 1.0)
 WRITTEN = WriteOptions()

@@ -8,7 +8,7 @@ import pytest
 from drcnet_cli.cli._restore_report import RunOutput
 from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job, PassedOver, Plan
-from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.restore.outcome import Outcome
 
 
 def ended(monkeypatch, capsys, *jobs: Job, terminal: bool = True, quiet: bool = False) -> str:

@@ -11,7 +11,7 @@ from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job
 from drcnet_cli.files.remote import existing_object, read_object, write_object
 from drcnet_cli.parallel import bundles
-from drcnet_cli.restore.pipeline import WriteOptions
+from drcnet_cli.restore.outcome import WriteOptions
 
 
 def jobs(tmp_path, sizes):

@@ -18,7 +18,8 @@ from drcnet_cli.imageio import is_image_name
 from drcnet_cli.parallel.dispatch import Dispatch, Worker, serve
 from drcnet_cli.parallel.processes import Processes, restore_jobs
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import Outcome, RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.outcome import Outcome, RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.tiling import TileOptions
 
 plan_files = partial(files.plan_files, is_image=is_image_name)

@@ -12,7 +12,8 @@ from drcnet_cli.imageio.folder import read_mask, write_png
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.spair.config import SPAIRConfig
 from drcnet_cli.networks.spair.network import SPAIR
-from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage
 from drcnet_cli.restore.tiling import TileOptions
 

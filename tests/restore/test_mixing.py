@@ -92,7 +92,7 @@ def test_the_command_and_python_keep_the_same(drcnet, tmp_path):
 
 def test_results_of_another_share_are_stale():
     from drcnet_cli.cli._restore_plan import Made
-    from drcnet_cli.restore.pipeline import WriteOptions
+    from drcnet_cli.restore.outcome import WriteOptions
 
     plain, none, some = (
         Made("denoise", "auto", None, False, 1.0, **more).recipe(WriteOptions())

@@ -17,7 +17,8 @@ from drcnet_cli import weights
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio import read_picture
 from drcnet_cli.networks.checkpoint import load_checkpoint
-from drcnet_cli.restore.pipeline import WriteOptions, restore_files
+from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import BFLOAT16_MIN_PSNR, Restorer
 from drcnet_cli.restore.tiling import TileOptions
 

@@ -19,7 +19,8 @@ from drcnet_cli.files.plan import Job, PassedOver, Plan
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore import pipeline as restore
-from drcnet_cli.restore.pipeline import RunObserver, WriteOptions, restore_files
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
 

@@ -22,14 +22,8 @@ from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.diagnosis import Diagnosis
 from drcnet_cli.restore.experts import LookingRestorer
-from drcnet_cli.restore.pipeline import (
-    STREAM,
-    RunObserver,
-    WriteOptions,
-    restore_files,
-    restore_stream,
-    settle_dtype,
-)
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions
+from drcnet_cli.restore.pipeline import STREAM, restore_files, restore_stream, settle_dtype
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.restore.tiling import TileOptions
 

@@ -12,7 +12,7 @@ from drcnet_cli.errors import DrcnetError, UsageError, WeightsError
 from drcnet_cli.files.plan import Job
 from drcnet_cli.imageio.folder import read_for_display
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import Outcome
+from drcnet_cli.restore.outcome import Outcome
 from drcnet_cli.ui.work import Wish, pack, plan_uploads, restore_uploads, say
 
 CPU = RestoreConfig(device="cpu", dtype="float32")

@@ -14,7 +14,7 @@ from drcnet_cli.files.addresses import Address
 from drcnet_cli.files.plan import Job
 from drcnet_cli.progress import no_progress
 from drcnet_cli.restore.config import RestoreConfig
-from drcnet_cli.restore.pipeline import RunObserver, WriteOptions
+from drcnet_cli.restore.outcome import RunObserver, WriteOptions
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.video.restore import restore_videos
 
