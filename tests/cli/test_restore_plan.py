@@ -9,11 +9,12 @@ from conftest import save_photograph
 
 from drcnet_cli import settings
 from drcnet_cli.cli._options import _use_threads
-from drcnet_cli.cli._restore_plan import Asked, Made, choose_names, plan_run, plan_stream
+from drcnet_cli.cli._restore_plan import Asked, Made, Masks, choose_names, plan_run, plan_stream
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.restore.outcome import WriteOptions
 
 MADE = Made("denoise", "auto", None, False, 1.0)
+NO_MASKS = Masks(None, None, "png")
 WRITTEN = WriteOptions()
 
 
@@ -27,7 +28,7 @@ def in_folder(tmp_path, monkeypatch):
 
 def plan(paths, in_place=False, overwrite=False, update=False, quiet=False, rename=None):
     asked = Asked(paths, in_place, overwrite, update, rename)
-    return plan_run(asked, WRITTEN, partial(MADE.recipe, WRITTEN), quiet)
+    return plan_run(asked, WRITTEN, partial(MADE.recipe, WRITTEN), NO_MASKS, None, quiet)
 
 
 def test_a_recipe_knows_what_changes_results(tiny_weights):
@@ -86,7 +87,7 @@ def test_the_output_may_be_spelled_like_an_input(tmp_path):
 
 def test_a_stream_takes_no_suffix():
     with pytest.raises(UsageError, match="--suffix"):
-        plan_stream(["-", "b.png"], None, "_x", False, False)
+        plan_stream(["-", "b.png"], None, "_x", NO_MASKS, False, False)
 
 
 def test_threads_are_told_to_torch_and_to_what_is_started(monkeypatch):
