@@ -50,13 +50,18 @@ class Bundle(NamedTuple):
 
 
 def make_bundles(
-    jobs: Iterable[Numbered], device: str = "cpu", again: bool = False
+    jobs: Iterable[Numbered],
+    device: str = "cpu",
+    again: bool = False,
+    before: dict[int, Stamp] | None = None,
 ) -> Iterator[bytes]:
     """Pack jobs into bundles of files of like size, the largest first among some thousands.
 
-    `again`: their workers were lost. Now each goes alone, so that one that ends its workers takes
-    no other with it.
+    `before` takes the stamps of outputs that there are, by the jobs' numbers. `again`: the jobs'
+    workers were lost, and what `before` holds is from before these. Now each goes alone, so that
+    one that ends its workers takes no other with it.
     """
+    before = {} if before is None else before
     jobs, most_bytes = iter(jobs), MOST_BYTES[device]
     most_pictures = 1 if again else MOST_PICTURES
     while chunk := list(islice(jobs, _SORTED_TOGETHER)):
@@ -67,7 +72,9 @@ def make_bundles(
             if bundle and (len(bundle) == most_pictures or total + size > most_bytes):
                 yield pickle.dumps(Bundle(bundle, again))
                 bundle, total = [], 0
-            bundle.append((number, job, _stamp(job.destination)))
+            if not again and (stamp := _stamp(job.destination)) is not None:
+                before[number] = stamp
+            bundle.append((number, job, before.get(number)))
             total += size
         yield pickle.dumps(Bundle(bundle, again))
 

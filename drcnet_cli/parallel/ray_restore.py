@@ -78,9 +78,10 @@ class _Run:
     def run(self) -> Sequence[Outcome]:
         work = HandOut(self._cluster)  # which starts while the network is tried
         self._open()
-        self._hand_out(work, make_bundles(enumerate(self._jobs), self._setup.share.device))
+        device, before = self._setup.share.device, {}
+        self._hand_out(work, make_bundles(enumerate(self._jobs), device, before=before))
         for _ in range(1, ROUNDS):
-            self._hand_out(work, make_bundles(self._unheard(), again=True))
+            self._hand_out(work, make_bundles(self._unheard(), again=True, before=before))
         for _, job in self._unheard():
             lost = f"{job.source} was not restored: its workers were lost."
             self._finish(Outcome(job, error=ImageError(lost, "Run the same command again")))

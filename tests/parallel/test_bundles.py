@@ -96,6 +96,23 @@ def test_an_object_that_a_lost_worker_made_is_not_made_again(tmp_path, restorer,
     assert is_kept == (again or succeeds)
     # An output of before the run is another's: the plan told of it.
     old = replace(job, destination=existing_object(job.destination))
-    (bundle,) = bundles.make_bundles([(0, old)], again=again)
+    before = {}
+    list(bundles.make_bundles([(0, old)], before=before))
+    (bundle,) = bundles.make_bundles([(0, old)], again=again, before=before)
     list(bundles.restore_bundle(bundle, restorer, WriteOptions(), [], succeeds))
     assert read_object(job.destination, 2**20).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_file_that_a_lost_worker_made_is_not_made_again(tmp_path, restorer, old):
+    job = Job(save_photograph(tmp_path / "a.png"), tmp_path / "out.png")
+    if old:  # an output of before the run is another's
+        job.destination.write_bytes(b"of before")
+    before = {}
+    list(bundles.make_bundles([(0, job)], before=before))
+    assert list(before) == ([0] if old else [])
+    (tmp_path / "made.png").write_bytes(b"made before its worker was lost")
+    (tmp_path / "made.png").replace(job.destination)
+    (bundle,) = bundles.make_bundles([(0, job)], again=True, before=before)
+    list(bundles.restore_bundle(bundle, restorer, WriteOptions(), []))
+    assert job.destination.read_bytes() == b"made before its worker was lost"
