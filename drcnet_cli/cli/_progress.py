@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from drcnet_cli.restore.outcome import Outcome
     from drcnet_cli.train.log import Snapshot
 
-_PLAIN_EVERY = 30.0  # seconds
+PLAIN_EVERY = 30.0  # seconds between two lines where no bar is shown
 
 
 class Bar(RichProgress):
@@ -35,6 +35,13 @@ class Bar(RichProgress):
         row = self.add_task(label, total=total)
         return lambda done, total: self.update(row, completed=done, total=total)
 
+    def say(self, line: str, *, kept: bool) -> None:
+        """Write a line above the bar, if it is to be kept; without a bar, every line."""
+        if self.disable:
+            note(line)
+        elif kept:
+            self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
     def stop(self) -> None:
         """Take the bar away; rich before 15 ends even a disabled one with an empty line."""
         if not self.disable:
@@ -47,7 +54,6 @@ class RestoreProgress:
     def __init__(self, total: int, *, quiet: bool) -> None:
         self._total = total
         self._quiet = quiet
-        self._live = stderr_console().is_terminal and not quiet
         self._started = time.perf_counter()
         self._megapixels = 0.0
         self._images = 0
@@ -58,7 +64,7 @@ class RestoreProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            shown=self._live,
+            shown=stderr_console().is_terminal and not quiet,
         )
         self._task = self._bar.add_task("", total=total, images=0, speed=0.0)
 
@@ -90,13 +96,8 @@ class RestoreProgress:
         if outcome.error and not outcome.megapixels:  # never computed, so never advanced
             self._bar.update(self._task, advance=1)
         self._bar.update(self._task, images=self._images)
-        if self._quiet:
-            return
-        line = self._line(outcome)
-        if not self._live:
-            note(line)
-        elif outcome.error or outcome.notes:
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        if not self._quiet:
+            self._bar.say(self._line(outcome), kept=bool(outcome.error or outcome.notes))
 
     def _speed(self) -> float:
         return self._megapixels / max(time.perf_counter() - self._started, 1e-9)
@@ -169,7 +170,7 @@ class TrainProgress:
             return
         if self._console.is_terminal:
             self._show(snapshot)
-        elif time.monotonic() - self._last >= _PLAIN_EVERY:
+        elif time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()
             note(f"{100 * snapshot.used:.0f}%: {_figures(snapshot)}")
 

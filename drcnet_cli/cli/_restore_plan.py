@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from drcnet_cli.cli._options import parse_background
 from drcnet_cli.cli._output import note
 from drcnet_cli.errors import UsageError
 
@@ -187,11 +187,10 @@ def _own_mask(folder: Path, there: "dict[PurePath, list[Path]]", names: "list[Pu
 def check_looks(float_range: float | None, background: str | None) -> None:
     """Raise UsageError for a white or a colour that is none, before anything is loaded."""
     if float_range is not None or background is not None:
-        from drcnet_cli.imageio import check_float_range, parse_colour
+        from drcnet_cli.imageio import check_float_range
 
         check_float_range(float_range)
-        if background is not None:
-            parse_colour(background)
+        parse_background(background)
 
 
 def choose_pages(written: "WriteOptions", text: str | None, in_place: bool) -> "WriteOptions":
@@ -283,7 +282,8 @@ def plan_run(
     if asked.in_place and not quiet:
         note("Note: --in-place is final: the files are replaced, and no copies of them are kept.")
     target = output and place_of(output)
-    for job in chain(plan.jobs, plan.finished) if not shards else ():
+    # Only a lone file goes to the output's own name, and not into it.
+    for job in (*plan.jobs[:1], *plan.finished[:1]) if not shards else ():
         if target and job.destination == target:
             container_of(target) if is_video_job(job) else format_for(target, written.format)
     _check_videos(plan, {"--ray": ray, "--mask": masks.given, "--mask-out": masks.found})

@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 from drcnet_cli.cli._output import note, notifier, print_json, stderr_console
-from drcnet_cli.cli._progress import Bar
+from drcnet_cli.cli._progress import PLAIN_EVERY, Bar
 from drcnet_cli.errors import EXIT_INTERRUPTED
 from drcnet_cli.text import printable
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from drcnet_cli.restore.config import RestoreConfig
     from drcnet_cli.restore.outcome import Outcome, WriteOptions
     from drcnet_cli.restore.restorer import RestorerFacts
-
-_PLAIN_EVERY = 30.0  # seconds
 
 
 def restore_shown(
@@ -117,7 +115,7 @@ class VideoProgress:
         def tell(done: int, total: int) -> None:
             nonlocal said
             now = time.perf_counter()
-            if self._quiet or now - said < _PLAIN_EVERY:
+            if self._quiet or now - said < PLAIN_EVERY:
                 return
             said = now
             speed = done / (now - started)
@@ -129,13 +127,8 @@ class VideoProgress:
     def finished(self, outcome: "Outcome") -> None:
         """Show what is to be said of a finished video."""
         self._done += 1
-        if self._quiet:
-            return
-        if not self._live:
-            note(self._line(outcome))
-        elif outcome.error or outcome.notes:
-            text = printable(self._line(outcome))
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if not self._quiet:
+            self._bar.say(self._line(outcome), kept=bool(outcome.error or outcome.notes))
 
     def _line(self, outcome: "Outcome") -> str:
         count = f"[{self._done}/{self._total}]"

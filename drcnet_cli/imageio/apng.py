@@ -24,7 +24,7 @@ from drcnet_cli.imageio.decode import stored_orientation, upright_metadata
 from drcnet_cli.imageio.lazy import MOST_PICTURES, TOO_MANY, FileBytes
 from drcnet_cli.imageio.picture import Picture
 from drcnet_cli.imageio.png import GRAY_ALPHA, MAGIC, RGBA, metadata_of, read_png
-from drcnet_cli.imageio.png_write import compressed, write_chunk, write_head
+from drcnet_cli.imageio.png_write import compressed, make_chunk, write_chunk, write_head
 
 _AFTER: dict[int, After] = {1: "cleared", 2: "undone"}
 _LONGEST = 65535
@@ -156,19 +156,14 @@ def _region(data: FileBytes, start: int, end: int, has_alpha: bool) -> Region:
 def _decode(data: FileBytes, found: _Found, region: Region) -> Picture:
     """Decode a frame's own pixels, as a file of their own."""
     size = struct.pack(">II", region.width, region.height)
-    still = [MAGIC, _chunk(b"IHDR", size + found.header[8:]), found.decoding]
+    still = [MAGIC, make_chunk(b"IHDR", size + found.header[8:]), found.decoding]
     for kind, start, end in _chunks(data, region.start, region.end):
         if kind not in (b"IDAT", b"fdAT"):
             continue
         if not _is_whole(data, kind, start, end):
             raise ValueError(f"the checksum of its {kind.decode()} chunk is wrong")
-        still.append(_chunk(b"IDAT", data[start + (8 if kind == b"IDAT" else 12) : end - 4]))
-    return read_png(b"".join([*still, _chunk(b"IEND", b"")]))
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
-    return struct.pack(">I", len(body)) + kind + body + checksum
+        still.append(make_chunk(b"IDAT", data[start + (8 if kind == b"IDAT" else 12) : end - 4]))
+    return read_png(b"".join([*still, make_chunk(b"IEND", b"")]))
 
 
 class ApngWriter:

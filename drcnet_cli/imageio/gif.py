@@ -5,7 +5,7 @@ GIF 89a. Pillow decodes and encodes the frames; it would keep all of those that 
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from io import BytesIO
 from typing import BinaryIO
@@ -68,8 +68,7 @@ def read_animation(data: FileBytes) -> Animation | None:
     def decode(region: Region) -> Picture:
         return _decode(data, table, flags, region)
 
-    notes = {"notes": found.notes}
-    metadata = Metadata(**{**vars(found.metadata), **notes})
+    metadata = replace(found.metadata, notes=found.notes)
     return Animation(
         "GIF", width, height, found.plays, found.regions, decode, metadata, damage=found.damage
     )
@@ -132,21 +131,23 @@ def _read_extension(data: FileBytes, at: int, found: _Found) -> int:
     blocks = list(sub_blocks(data, at + 2))
     start, end = blocks[0]
     head, rest = data[start:end], blocks[1:]
-    metadata = vars(found.metadata)
+    metadata = found.metadata
     if label == _CONTROL and len(head) >= 4:
         found.control = struct.unpack_from("<BHB", head)
-    elif label == _COMMENT and not found.metadata.comment:
-        metadata |= {"comment": b"".join(data[start:end] for start, end in blocks) or None}
+    elif label == _COMMENT and not metadata.comment:
+        comment = b"".join(data[start:end] for start, end in blocks) or None
+        found.metadata = replace(metadata, comment=comment)
     elif label == _APPLICATION and head in _LOOPS and rest:
         start, end = rest[0]
         if end - start >= 3 and data[start : start + 1] == b"\1":
             (again,) = data.unpack("<H", start + 1)
             found.plays = again + 1 if again else 0  # it tells how often it is played again
     elif label == _APPLICATION and head == _XMP:
-        metadata |= {"xmp": data[end : blocks[-1][1]].removesuffix(_XMP_END) or None}
+        xmp = data[end : blocks[-1][1]].removesuffix(_XMP_END) or None
+        found.metadata = replace(metadata, xmp=xmp)
     elif label == _APPLICATION and head == _ICC:
-        metadata |= {"icc": b"".join(data[start:end] for start, end in rest) or None}
-    found.metadata = Metadata(**metadata)
+        icc = b"".join(data[start:end] for start, end in rest) or None
+        found.metadata = replace(metadata, icc=icc)
     return blocks[-1][1]
 
 

@@ -39,10 +39,15 @@ def write_head(picture: Picture, file: BinaryIO, more: Iterable[tuple[bytes, byt
         write_chunk(file, kind, body)
 
 
-def write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
-    """Write a chunk with its checksum."""
+def make_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
     checksum = zlib.crc32(body, zlib.crc32(kind))
-    file.write(b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum))))
+    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)))
+
+
+def write_chunk(file: BinaryIO, kind: bytes, body: bytes) -> None:
+    """Write a chunk."""
+    file.write(make_chunk(kind, body))
 
 
 def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:

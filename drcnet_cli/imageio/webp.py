@@ -49,7 +49,7 @@ def read_animation(data: FileBytes) -> Animation | None:
     if kind != b"VP8X" or not flags & _ANIMATED:
         return None
     regions: list[Region] = []
-    metadata, plays, damage = Metadata(format="WEBP", mode="RGB"), 1, ""
+    plays, damage = 1, ""
     kept: dict[bytes, bytes] = {}
     try:
         for kind, start, end in _chunks(data, 12):
@@ -68,9 +68,8 @@ def read_animation(data: FileBytes) -> Animation | None:
         raise no_frame(damage or "it has no frames")
     if len(regions) == 1 and not damage:
         return None
-    names = {"icc": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}
-    found = {name: kept[kind] for name, kind in names.items() if kept.get(kind)}
-    metadata = Metadata(**{**vars(metadata), **found})
+    icc, exif, xmp = (kept.get(kind) or None for kind in (b"ICCP", b"EXIF", b"XMP "))
+    metadata = Metadata(format="WEBP", mode="RGB", icc=icc, exif=exif, xmp=xmp)
     orientation = stored_orientation(metadata)
     width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
 
