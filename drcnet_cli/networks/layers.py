@@ -23,6 +23,17 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return x
 
 
+def to_pixels(blocks: Tensor, side: int) -> Tensor:
+    """Spread blocks of pixels, a pixel's K values side by side: channels-last like its result.
+
+    N x (side^2 K) x H x W becomes N x K x (side H) x (side W). What pixel_shuffle does, but whole
+    lines of a block are copied, not single values.
+    """
+    batch, _, height, width = blocks.shape
+    lines = blocks.permute(0, 2, 3, 1).reshape(batch, height, width, side, -1).transpose(2, 3)
+    return lines.reshape(batch, side * height, side * width, -1).permute(0, 3, 1, 2)
+
+
 class PackedConv:
     """A convolution for inference on a CPU; x must be N x C x H x W of its number type.
 

@@ -17,7 +17,7 @@ from drcnet_cli.networks.drcnet import DFR
 from drcnet_cli.networks.drcnet.blocks import SAM, SLOPE, DFRBlock, ResBlock
 from drcnet_cli.networks.drcnet.cpu_norm import FastAdaptiveNorm, simam_weight
 from drcnet_cli.networks.drcnet.network import Decoder, DRCNet, Encoder
-from drcnet_cli.networks.layers import PackedConv, pad_to_multiple
+from drcnet_cli.networks.layers import PackedConv, pad_to_multiple, to_pixels
 
 Fused = list[tuple[Tensor, Tensor]]
 
@@ -51,7 +51,7 @@ class FastDRCNet:
         self.shallow2, self.merge = split_merge(network.shallow2, network.merge, dtype)
         self.encoder2 = FastEncoder(network.encoder2, dtype)
         self.decoder2 = FastDecoder(network.decoder2, dtype)
-        self.to_residual = PackedConv.of(network.to_residual, dtype)
+        self.to_residual = FastToImage(network.to_residual, dtype)
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class FastSAM:
     """`SAM`, without the image that only training looks at."""
 
     def __init__(self, sam: SAM, dtype: torch.dtype) -> None:
-        self.to_image = PackedConv.of(sam.to_image, dtype)
+        self.to_image = FastToImage(sam.to_image, dtype)
         self.features, self.gate = (
             PackedConv.of(sam.features, dtype),
             PackedConv.of(sam.gate, dtype),
@@ -163,6 +163,27 @@ class FastSAM:
         """Return the gated features."""
         gate = self.gate.sigmoid(self.to_image(features).add_(x))
         return self.features(features).mul_(gate).add_(features)
+
+
+class FastToImage:
+    """A 3x3 convolution to three channels, of four pixels at once where sides are even.
+
+    Processors compute sixteen outputs as fast as three; 2x2 pixels have twelve, and need 16 products
+    a channel where one by one they need 36.
+    """
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+        assert conv.bias is not None
+        self.single = PackedConv.of(conv, dtype)
+        kernel = conv.weight.detach()
+        shifted = [F.pad(kernel, (j, 1 - j, i, 1 - i)) for i in range(2) for j in range(2)]
+        self.four = PackedConv(torch.cat(shifted), conv.bias.detach().repeat(4), dtype, 1, 2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn N x C x H x W into N x 3 x H x W."""
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            return self.single(x)
+        return to_pixels(self.four(x), 2)
 
 
 class FastDFRBlock:

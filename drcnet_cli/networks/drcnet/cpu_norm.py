@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from drcnet_cli.networks.drcnet.blocks import NORM_EPS, AdaptiveNorm
-from drcnet_cli.networks.layers import PackedConv
+from drcnet_cli.networks.layers import PackedConv, to_pixels
 
 SMALL_MAP = 1024  # pixels, below which torch's channels-last normalisation changes its ways
 BLOCK = 4  # pixels of a side: a 7x7 window then spans three blocks
@@ -46,45 +46,54 @@ class FastAdaptiveNorm:
         maps, half = norm.map, norm.norm.weight.shape[0]
         assert maps.gamma.bias is not None and maps.beta.bias is not None
         self.weight, self.bias = norm.norm.weight.detach().float(), norm.norm.bias.detach().float()
-        self.average = F.pad(torch.full((half, 1), 1 / half, dtype=dtype), (0, 0, 0, half))
+        # Scale and shift by the four maps: beta is added, the second half of the channels kept.
+        self.unchanged = torch.zeros(2, 1, 4, 2 * half, dtype=dtype)
+        self.unchanged[0, 0, 3, half:] = self.unchanged[1, 0, 2, :half] = 1
+        average = torch.full((half, 1, 1), 1 / half)
+        self.average = PackedConv(F.pad(average, (0, 0, 0, 0, 0, half))[None], None, dtype, 0)
         response = maps.response.weight.detach().float()
         modulation = torch.cat([maps.gamma.weight, maps.beta.weight]).detach().float()
         bias = torch.cat([maps.gamma.bias + 1, maps.beta.bias]).detach().float()
         self.response = PackedConv(response, None, dtype, 3)
         self.modulation = PackedConv(modulation, bias, dtype, 3)
+        self.block_average = PackedConv(block_average(channels=2 * half), None, dtype, 0, BLOCK)
         self.block_response = PackedConv(block_kernel(response), None, dtype, 1)
-        bias = bias.repeat_interleave(BLOCK**2)
-        self.block_modulation = PackedConv(block_kernel(modulation), bias, dtype, 1)
+        # Gain and shift of a pixel side by side, so that blocks become pixels in longer pieces.
+        kernel = block_kernel(modulation).unflatten(0, (2, -1)).transpose(0, 1).flatten(0, 1)
+        self.block_modulation = PackedConv(kernel, bias.repeat(BLOCK**2), dtype, 1)
 
     def __call__(self, y: Tensor) -> Tensor:
         """Normalise by region and modulate N x C x H x W, whose memory is used."""
         batch, channels, height, width = y.shape
-        lines = y.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-        rows = lines.view(batch, height * width, channels)
-        inside, gain, beta = self._maps(lines, batch)  # each N x HW
+        rows = y.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        inside, gain, beta = self._maps(y)  # each N x HW
         regions = torch.stack([inside, 1 - inside], dim=1)  # N x 2 x HW
-        maps = torch.stack([gain * inside, gain - gain * inside, beta, torch.ones_like(beta)], 2)
+        maps = rows.new_ones(batch, height * width, 4)
+        maps[..., 0] = taken = gain * inside
+        maps[..., 1] = gain.sub_(taken)
+        maps[..., 2] = beta
         scale, shift = self._centre(rows, regions)
         rows.mul_(maps @ scale).baddbmm_(maps, shift)
         return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
-    def _maps(self, lines: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the mask (0 or 1), 1 + gamma and beta, each N x HW, from NH x W x C."""
-        width, channels = lines.shape[1:]
-        height = lines.shape[0] // batch
-        planes = lines[..., : channels // 2].mT.contiguous()  # a comparison of planes is quick
-        pooled = [(lines @ self.average)[..., 0], planes.amax(1)]
-        pooled = torch.stack([values.view(batch, height, width) for values in pooled], dim=1)
+    def _maps(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the mask (0 or 1), 1 + gamma and beta, each N x HW, from N x C x H x W."""
+        batch, channels, height, width = y.shape
+        lines = y.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+        # A comparison of planes is quick.
+        most = lines[..., : channels // 2].mT.contiguous().amax(1).view(batch, 1, height, width)
         if height % BLOCK or width % BLOCK:
-            response = self.response.sigmoid(pooled)
+            response = self.response.sigmoid(torch.cat([self.average(y), most], dim=1))
             modulation = self.modulation(response)
         else:
-            blocks = self.block_response.sigmoid(F.pixel_unshuffle(pooled, BLOCK))
-            response = F.pixel_shuffle(blocks, BLOCK)
-            modulation = F.pixel_shuffle(self.block_modulation(blocks), BLOCK)
-        inside = (response >= self.threshold).to(lines.dtype)
+            blocks = F.pixel_unshuffle(most, BLOCK)
+            blocks = torch.cat([self.block_average(y), blocks], dim=1)
+            response = self.block_response.sigmoid(blocks)
+            modulation = to_pixels(self.block_modulation(response), BLOCK)
+            response = to_pixels(response, BLOCK)
         gain, beta = modulation.flatten(2).unbind(1)
-        return inside.flatten(1), gain, beta
+        # In place the comparison's result needs no conversion.
+        return response.flatten(1).ge_(self.threshold), gain.contiguous(), beta
 
     def _centre(self, rows: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Subtract each region's mean, nearly, from the first half of rows (N x HW x C), in place.
@@ -94,28 +103,25 @@ class FastAdaptiveNorm:
         """
         batch, pixels, channels = rows.shape
         half = channels // 2
-        count = regions.sum(2, dtype=torch.float32).clamp_(min=1).unsqueeze(2)  # N x 2 x 1
-        share = count / pixels
-        mean = region_sums(rows, regions) / count
+        share = regions.mean(2, dtype=torch.float32, keepdim=True).clamp_(min=1 / pixels)
+        mean = region_means(rows, regions).div_(share)
         mean[..., half:] = 0
         # What is subtracted is rounded; what rounding left goes into variance and shift.
         subtracted = mean.to(rows.dtype)
-        left = (mean - subtracted.float())[..., :half]
+        left = (mean - subtracted)[..., :half]
         rows.baddbmm_(regions.mT.contiguous(), subtracted, alpha=-1)
-        squares = region_sums(rows * rows, regions)[..., :half] / pixels
-        deviation = (squares - share * left.square()).clamp_(min=0).add_(NORM_EPS).sqrt_()
-        scale = rows.new_zeros((batch, 4, channels))
-        shift = rows.new_zeros((batch, 4, channels))
-        factor = share.sqrt() * self.weight / deviation
+        squares = region_means(rows.square(), regions)[..., :half]
+        variance = squares.addcmul_(share, left.square(), value=-1).clamp_(min=0)
+        root = share.sqrt_()
+        factor = (variance.add_(NORM_EPS).rsqrt_() * self.weight).mul_(root)
+        scale, shift = self.unchanged.repeat(1, batch, 1, 1)
         scale[:, :2, :half] = factor
-        scale[:, 3, half:] = 1
-        shift[:, :2, :half] = share.sqrt().sum(1, keepdim=True) * self.bias - left * factor
-        shift[:, 2, :half] = 1
+        shift[:, :2, :half] = (root.sum(1, keepdim=True) * self.bias).sub(left.mul_(factor))
         return scale, shift
 
 
-def region_sums(rows: Tensor, regions: Tensor) -> Tensor:
-    """Sum rows (N x HW x C) over regions (N x 2 x HW): N x 2 x C, float32.
+def region_means(rows: Tensor, regions: Tensor) -> Tensor:
+    """Sum rows (N x HW x C) over regions (N x 2 x HW), divided by HW: N x 2 x C, float32.
 
     A product's result is rounded to its type; of many partial sums these errors average out.
     """
@@ -123,7 +129,16 @@ def region_sums(rows: Tensor, regions: Tensor) -> Tensor:
     parts = math.gcd(pixels, 32)
     split = regions.view(batch, 2, parts, -1).transpose(1, 2).reshape(batch * parts, 2, -1)
     sums = split @ rows.view(batch * parts, -1, channels)
-    return sums.view(batch, parts, 2, channels).sum(1, dtype=torch.float32)
+    return sums.view(batch, parts, 2, channels).sum(1, dtype=torch.float32).div_(pixels)
+
+
+def block_average(channels: int) -> Tensor:
+    """Make the kernel (16 x C x 4 x 4) that averages each pixel of a block over half the channels.
+
+    The order of its results is pixel_unshuffle's.
+    """
+    pixels = torch.eye(BLOCK**2).view(BLOCK**2, 1, BLOCK, BLOCK)
+    return F.pad(pixels.expand(-1, channels // 2, -1, -1) * 2 / channels, (0,) * 5 + (channels // 2,))
 
 
 def block_kernel(kernel: Tensor) -> Tensor:
