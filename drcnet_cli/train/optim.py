@@ -99,7 +99,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = _QUINTIC
     for _ in range(_ROUNDS):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, factor, x, beta=a)
     return (x.mT if tall else x).float()
 
 

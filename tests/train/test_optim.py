@@ -7,7 +7,7 @@ from torch import nn
 from drcnet_cli.train.optim import Muon, orthogonal
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 144), (2, 64, 8)])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 40), (3, 16, 144), (2, 64, 8)])
 def test_singular_values_come_to_about_one(shape):
     torch.manual_seed(0)
     matrices = torch.randn(shape) * torch.tensor([1e-6, 1e3, 1.0])[: shape[0], None, None]
@@ -18,6 +18,16 @@ def test_singular_values_come_to_about_one(shape):
     left, _, right = torch.linalg.svd(matrices[0], full_matrices=False)
     alike = (orthogonal(matrices)[0] * (left @ right)).sum() / min(shape[1:])
     assert alike > 0.6  # the directions are the matrix's own
+
+
+def test_it_is_the_iteration_that_is_told():
+    torch.manual_seed(0)
+    x = torch.randn(2, 32, 288, dtype=torch.float64)
+    exact = x / x.norm(dim=(1, 2), keepdim=True)
+    for _ in range(5):
+        square = exact @ exact.mT
+        exact = 3.4445 * exact + (-4.7750 * square + 2.0315 * square @ square) @ exact
+    assert (orthogonal(x) - exact).norm() < 0.03 * exact.norm()
 
 
 def test_each_matrix_is_taken_by_itself():
