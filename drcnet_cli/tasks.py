@@ -36,7 +36,8 @@ class Task:
     `kinds`: the degradations that make it; the first is the mix to train on, and what `drcnet
     degrade` calls the task. `training_sets`: published pairs to train on. `protocol`: how pairs of
     one's own are scored: as published for the task's best-known set. `keeps_flat`: a surface of one
-    exact value has nothing of the damage, so that it stays as it is.
+    exact value has nothing of the damage, so that it stays as it is. `is_fine`: the damage is known
+    by a few pixels, so that large pictures' tiles need overlap less.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Task:
     training_sets: tuple[str, ...] = ()
     protocol: Protocol = Protocol()
     keeps_flat: bool = True
+    is_fine: bool = False
 
     @property
     def degradation(self) -> str:
@@ -72,8 +74,15 @@ TASKS: dict[str, Task] = {
                 *("gaussian-varying", "camera"),
             ),
             ("sidd", "bsd400", "wed"),
+            is_fine=True,
         ),
-        Task("deblur", "motion blur", ("blur", "blur-light", "blur-heavy"), ("gopro", "realblur")),
+        Task(
+            "deblur",
+            "motion blur",
+            ("blur", "blur-light", "blur-heavy"),
+            ("gopro", "realblur"),
+            is_fine=True,
+        ),
         Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
         Task(
             "raindrop",

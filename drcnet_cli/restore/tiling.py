@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drcnet_cli.errors import UsageError
+from drcnet_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from drcnet_cli.networks.checkpoint import CheckpointInfo  # loads torch
@@ -30,6 +31,8 @@ DEFAULT_TILE = 256
 LARGEST_OWN_TILE = 1024
 # The cheapest share whose PSNR is within 0.05 dB of the best.
 OVERLAP_SHARE = 8
+# Of large pictures and what is found by a few pixels: 9 % less to compute for 0.006 dB at most.
+FINE_OVERLAP_SHARE, LARGE_PICTURE = 12, 2 * 10**6  # pixels
 FITTING_PATCH = 192  # the training patch from which on tiles are fitted to the image
 SMALLEST_FITTED = 96
 
@@ -182,13 +185,15 @@ class TileRule:
     """What cuts every image of a run, in pixels; `largest` 0: not at all.
 
     `smallest` and `largest` differ where tiles are fitted to each image. `padding`: the size beyond
-    which a tile that reaches past a small image is pointless.
+    which a tile that reaches past a small image is pointless. `large_overlap`: that of fitted tiles
+    in pictures of LARGE_PICTURE pixels and more.
     """
 
     smallest: int
     largest: int
     overlap: int
     padding: int
+    large_overlap: int
     published: bool = False
 
     def plan(self, height: int, width: int) -> TilePlan:
@@ -197,6 +202,7 @@ class TileRule:
         if self.published:
             return published_tiles(height, width, tile)
         if self.smallest < tile:
+            overlap = self.large_overlap if height * width >= LARGE_PICTURE else overlap
             return fitted_tiles(
                 height, width, smallest=self.smallest, largest=tile, overlap=overlap
             )
@@ -210,6 +216,8 @@ class TileRule:
         if not self.largest:
             return "whole image"
         edges = "as published" if self.published else f"overlap {self.overlap}"
+        if self.large_overlap != self.overlap:
+            edges += f" (large pictures {self.large_overlap})"
         fitted = "up to " if self.smallest < self.largest else ""
         return f"tile {fitted}{self.largest}, {edges}"
 
@@ -233,13 +241,16 @@ class TileOptions:
         """
         own = own_tile(info)
         smallest = largest = own if self.tile is None else self.tile
+        overlap = largest // OVERLAP_SHARE if self.overlap is None else self.overlap
+        large_overlap = overlap
         if self.tile is None and own >= FITTING_PATCH and not self.published:
             smallest = SMALLEST_FITTED
-        overlap = largest // OVERLAP_SHARE if self.overlap is None else self.overlap
+            if self.overlap is None and info.task in TASKS and TASKS[info.task].is_fine:
+                large_overlap = largest // FINE_OVERLAP_SHARE
         check_tile(largest, overlap)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"A batch of {self.batch} tiles cannot be used.", "Use --batch 1")
-        return TileRule(smallest, largest, overlap, own, self.published)
+        return TileRule(smallest, largest, overlap, own, large_overlap, self.published)
 
 
 def own_tile(info: "CheckpointInfo") -> int:

@@ -10,8 +10,8 @@ from drcnet_cli.restore.tiling import DEFAULT_TILE, LARGEST_OWN_TILE, TileOption
 CONFIG = DRCNetConfig(width=4, depth=2)
 
 
-def rule(patch: int | None, **wishes) -> TileRule:
-    return TileOptions(**wishes).settle(CheckpointInfo(CONFIG, training_patch=patch))
+def rule(patch: int | None, task: str | None = None, **wishes) -> TileRule:
+    return TileOptions(**wishes).settle(CheckpointInfo(CONFIG, training_patch=patch, task=task))
 
 
 def tiles(plan):
@@ -32,6 +32,16 @@ def test_large_patches_fit_the_tiles_to_the_image():
     assert tiles(rule(192).plan(160, 192)) == (1, 1, 160, 192)
     assert tiles(rule(192).plan(200, 300)) == (2, 2, 112, 168)
     assert computed(rule(192).plan(320, 480)) < 1.22  # with tiles of 192 alone: 1.44
+
+
+def test_large_pictures_of_fine_damage_overlap_less():
+    fine, coarse = rule(192, "denoise"), rule(192, "derain")
+    assert fine.describe() == "tile up to 192, overlap 24 (large pictures 16)"
+    assert computed(fine.plan(3000, 4000)) < 1.21 < 1.32 < computed(coarse.plan(3000, 4000))
+    for other in (rule(192), coarse, rule(192, "denoise", overlap=24)):
+        assert other.plan(3000, 4000) == rule(192).plan(3000, 4000)
+    assert rule(192, "denoise", tile=192).plan(3000, 4000) == coarse.plan(3000, 4000)
+    assert fine.plan(768, 512) == coarse.plan(768, 512)  # as the evaluation's sets have them
 
 
 def test_a_tiny_image_is_not_extended_to_a_whole_patch():

@@ -1,0 +1,100 @@
+"""Whole `drcnet restore` runs of an earlier revision and of this one, in turns; the ratio printed.
+
+    python benchmarks/before_after.py FOLDER --before REVISION [--clean FOLDER] [--task denoise]
+                                      [--threads 1] [--turns 1]
+
+Each picture of FOLDER is restored by both, one after the other, in processes of their own, so that
+a busy machine slows both alike. Printed are the medians over runs of wall and processor seconds and
+of peak memory, with ratios, how far the results are apart, and PSNR against the pictures of the
+same names (their endings apart) in the folder of clean ones. The revision is taken from this
+repository by `git archive`.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+from drcnet_cli.imageio import is_image_name, read_picture
+from drcnet_cli.metrics import psnr
+
+ROOT = Path(__file__).resolve().parents[1]
+UNITS = {"s": 1.0, "processor s": 1.0, "MiB": 1 / 1024}
+
+
+def main() -> None:
+    """Compare the two and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--before", required=True)
+    parser.add_argument("--clean", type=Path)
+    parser.add_argument("--task", default="denoise")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=1)
+    args = parser.parse_args()
+    pictures = sorted(path for path in args.folder.iterdir() if is_image_name(path.name))
+    if not pictures:
+        sys.exit(f"{args.folder} has no pictures.")
+    with tempfile.TemporaryDirectory(prefix="drcnet-before-") as name:
+        before = Path(name) / "code"
+        packed = subprocess.check_output(["git", "archive", args.before], cwd=ROOT)
+        with tarfile.open(fileobj=BytesIO(packed)) as archive:
+            archive.extractall(before, filter="data")
+        sides = {"before": before, "after": ROOT}
+        used: dict[str, list[tuple[float, ...]]] = {side: [] for side in sides}
+        for picture in pictures * args.turns:
+            for side, code in sides.items():
+                used[side].append(_restore(code, picture, Path(name) / side, args))
+        _print_used(used)
+        _print_results(pictures, Path(name), args.clean)
+
+
+def _restore(code: Path, picture: Path, out: Path, args: argparse.Namespace) -> tuple[float, ...]:
+    """Restore one picture by a copy of the code; return what it used, in the order of UNITS."""
+    command = [sys.executable, "-m", "drcnet_cli", "restore", "--task", args.task, "--overwrite"]
+    command += ["--quiet", "--jobs", "1", "--threads", str(args.threads)]
+    command += ["--format", "png", str(picture), str(out / f"{picture.stem}.png")]
+    out.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=code, env={**os.environ, "PYTHONPATH": str(code)})
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{code} failed.")
+    seconds = time.perf_counter() - started
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+def _print_used(used: dict[str, list[tuple[float, ...]]]) -> None:
+    for index, (unit, factor) in enumerate(UNITS.items()):
+        before, after = ([run[index] * factor for run in used[side]] for side in used)
+        ratio = statistics.median(old / new for old, new in zip(before, after, strict=True))
+        print(
+            f"before {statistics.median(before):.1f} {unit}, "
+            f"after {statistics.median(after):.1f} {unit}, ratio {ratio:.3f}"
+        )
+
+
+def _print_results(pictures: list[Path], results: Path, clean: Path | None) -> None:
+    stems = [picture.stem for picture in pictures]
+    read = {
+        side: [read_picture(results / side / f"{stem}.png").pixels for stem in stems]
+        for side in ("before", "after")
+    }
+    apart = [psnr(a, b) for a, b in zip(read["before"], read["after"], strict=True)]
+    print(f"results {statistics.mean(apart):.2f} dB apart")
+    if clean is not None:
+        named = {path.stem: path for path in clean.iterdir() if is_image_name(path.name)}
+        targets = [read_picture(named[stem]).pixels for stem in stems]
+        for side, restored in read.items():
+            scores = [psnr(a, b) for a, b in zip(restored, targets, strict=True)]
+            print(f"{side}: {statistics.mean(scores):.3f} dB")
+
+
+if __name__ == "__main__":
+    main()
