@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=1)
     args = parser.parse_args()
-    pictures = sorted(path for path in args.folder.iterdir() if is_image_name(path.name))
+    pictures = sorted(path for path in args.folder.iterdir() if is_image_name(path))
     if not pictures:
         sys.exit(f"{args.folder} has no pictures.")
     with tempfile.TemporaryDirectory(prefix="drcnet-before-") as name:
@@ -89,7 +89,7 @@ def _print_results(pictures: list[Path], results: Path, clean: Path | None) -> N
     apart = [psnr(a, b) for a, b in zip(read["before"], read["after"], strict=True)]
     print(f"results {statistics.mean(apart):.2f} dB apart")
     if clean is not None:
-        named = {path.stem: path for path in clean.iterdir() if is_image_name(path.name)}
+        named = {path.stem: path for path in clean.iterdir() if is_image_name(path)}
         targets = [read_picture(named[stem]).pixels for stem in stems]
         for side, restored in read.items():
             scores = [psnr(a, b) for a, b in zip(restored, targets, strict=True)]

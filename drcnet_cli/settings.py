@@ -2,7 +2,7 @@
 
 | variable          | meaning                                               | default          |
 |-------------------|-------------------------------------------------------|------------------|
-| `DRCNET_CACHE`    | folder for checkpoints and the journal of runs        | the user's cache |
+| `DRCNET_CACHE`    | folder for checkpoints, journal, compiled networks    | the user's cache |
 | `DRCNET_HUB_REPO` | hub repository (`owner/name`) that serves checkpoints | none             |
 | `DRCNET_DEBUG`    | `1`: show the traceback of an error                   | off              |
 
@@ -73,6 +73,22 @@ def keep_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     mallopt(mmap_threshold, 32 * 2**20)
     mallopt(trim_threshold, 512 * 2**20)
+
+
+def keep_compiled() -> None:
+    """Let later runs find what torch.compile makes; an effect only before it first compiles.
+
+    Torch keeps it among the temporary files, which a restart of the machine removes. Who sets
+    TORCHINDUCTOR_CACHE_DIR decides, and where our folder cannot be made torch does.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
+    folder = cache_dir() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 def use_threads(count: int) -> None:

@@ -78,3 +78,23 @@ def test_a_system_without_glibc_is_left_alone(monkeypatch):
     settings.keep_memory()
     monkeypatch.setattr(sys, "platform", "darwin")
     settings.keep_memory()
+
+
+def test_what_is_compiled_stays_in_our_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / "own"))
+    monkeypatch.setattr(settings.os, "environ", {**settings.os.environ})
+    settings.os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    settings.keep_compiled()
+    assert settings.os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "own/compiled")
+    assert (tmp_path / "own/compiled").is_dir()
+    settings.os.environ["TORCHINDUCTOR_CACHE_DIR"] = "theirs"
+    settings.keep_compiled()
+    assert settings.os.environ["TORCHINDUCTOR_CACHE_DIR"] == "theirs"
+
+
+def test_a_cache_that_cannot_be_made_is_left_to_torch(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / "file"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    settings.keep_compiled()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in settings.os.environ

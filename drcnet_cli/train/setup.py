@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from drcnet_cli import settings
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
@@ -146,6 +147,8 @@ def open_run(config: TrainConfig) -> Run:
         network.load_state_dict(state.parts["network"])
         average.network.load_state_dict(state.parts["average"])
         _load_optimizer(optimizer, state.optimizer)
+    if config.compile:
+        settings.keep_compiled()
     # Each phase has its own patch: shapes taken for variable cost speed, and fail on some versions.
     model = torch.compile(network, dynamic=False) if config.compile else network
     model, optimizer = accelerator.prepare(model, optimizer)

@@ -168,8 +168,8 @@ class FastSAM:
 class FastToImage:
     """A 3x3 convolution to three channels, of four pixels at once where sides are even.
 
-    Processors compute sixteen outputs as fast as three; 2x2 pixels have twelve, and need 16 products
-    a channel where one by one they need 36.
+    Processors compute sixteen outputs as fast as three; 2x2 pixels have twelve, and take 16 steps a
+    channel where one by one they take 36.
     """
 
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:

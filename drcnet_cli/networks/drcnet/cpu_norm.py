@@ -138,7 +138,9 @@ def block_average(channels: int) -> Tensor:
     The order of its results is pixel_unshuffle's.
     """
     pixels = torch.eye(BLOCK**2).view(BLOCK**2, 1, BLOCK, BLOCK)
-    return F.pad(pixels.expand(-1, channels // 2, -1, -1) * 2 / channels, (0,) * 5 + (channels // 2,))
+    return F.pad(
+        pixels.expand(-1, channels // 2, -1, -1) * 2 / channels, (0,) * 5 + (channels // 2,)
+    )
 
 
 def block_kernel(kernel: Tensor) -> Tensor:

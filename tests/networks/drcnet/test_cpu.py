@@ -1,6 +1,9 @@
 """The CPU inference copy: the network's numbers, whatever the shape, the mask or the switches."""
 
+import platform
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from drcnet_cli.networks import layers
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint
 from drcnet_cli.networks.convert import read_released
 from drcnet_cli.networks.drcnet.blocks import AdaptiveNorm, SimAM
-from drcnet_cli.networks.drcnet.cpu import FastDRCNet
+from drcnet_cli.networks.drcnet.cpu import FastDRCNet, FastToImage
 from drcnet_cli.networks.drcnet.cpu_norm import FastAdaptiveNorm, block_kernel, simam_weight
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.networks.drcnet.released import convert_state
@@ -189,3 +192,46 @@ def test_operations_per_forward_are_few():
         net(x)
     assert count.calls <= 635
     assert count.calls < usual.calls
+
+
+FAULTS = """
+import resource
+from drcnet_cli import settings
+settings.keep_memory()
+import torch
+from drcnet_cli.networks.drcnet import DRCNetConfig, cpu
+from drcnet_cli.networks.drcnet.network import DRCNet
+torch.set_num_threads(1)
+fast, x = cpu.FastDRCNet(DRCNet(DRCNetConfig(width=16)), torch.bfloat16), torch.rand(1, 3, 192, 192)
+count = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    fast(x)
+before = count()
+for _ in range(4):
+    fast(x)
+print((count() - before) / 4)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by glibc alone")
+def test_a_forward_takes_no_new_pages():
+    """Memory that went back to the system comes as pages to be cleared: 2,000 of them without."""
+    command = [sys.executable, "-c", FAULTS]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert float(found.stdout) < 200
+
+
+@pytest.mark.parametrize("size", [(6, 10), (7, 10), (5, 3)])
+def test_four_pixels_at_once_are_the_convolution(size):
+    torch.manual_seed(0)
+    conv, x = torch.nn.Conv2d(5, 3, 3, padding=1), torch.randn(2, 5, *size)
+    with torch.inference_mode():
+        found = FastToImage(conv, torch.float32)(x.contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(found, conv(x), atol=1e-5, rtol=0)
+
+
+def test_blocks_become_pixels_as_by_pixel_shuffle():
+    blocks = torch.randn(2, 3 * 16, 5, 4)
+    shuffled = torch.nn.functional.pixel_shuffle(blocks, 4)
+    ordered = blocks.unflatten(1, (3, 16)).transpose(1, 2).flatten(1, 2)
+    assert torch.equal(layers.to_pixels(ordered, 4), shuffled)
