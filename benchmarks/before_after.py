@@ -1,13 +1,12 @@
 """Whole `drcnet restore` runs of an earlier revision and of this one, in turns; the ratio printed.
 
     python benchmarks/before_after.py FOLDER --before REVISION [--clean FOLDER] [--task denoise]
-                                      [--threads 1] [--turns 1]
+                                      [--threads 1] [--jobs 1] [--turns 1]
 
-Each picture of FOLDER is restored by both, one after the other, in processes of their own, so that
-a busy machine slows both alike. Printed are the medians over runs of wall and processor seconds and
-of peak memory, with ratios, how far the results are apart, and PSNR against the pictures of the
-same names (their endings apart) in the folder of clean ones. The revision is taken from this
-repository by `git archive`.
+FOLDER is restored by both, one after the other, so that a busy machine slows both alike. Printed
+are the medians over turns of wall and processor seconds and of one process's peak memory, with
+ratios, how far the results are apart, and PSNR against the pictures of the same names (their
+endings apart) in the folder of clean ones. The revision is taken by `git archive`.
 """
 
 import argparse
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--clean", type=Path)
     parser.add_argument("--task", default="denoise")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", default="1")
     parser.add_argument("--turns", type=int, default=1)
     args = parser.parse_args()
     pictures = sorted(path for path in args.folder.iterdir() if is_image_name(path))
@@ -48,19 +48,18 @@ def main() -> None:
             archive.extractall(before, filter="data")
         sides = {"before": before, "after": ROOT}
         used: dict[str, list[tuple[float, ...]]] = {side: [] for side in sides}
-        for picture in pictures * args.turns:
+        for _ in range(args.turns):
             for side, code in sides.items():
-                used[side].append(_restore(code, picture, Path(name) / side, args))
+                used[side].append(_restore(code, Path(name) / side, args))
         _print_used(used)
         _print_results(pictures, Path(name), args.clean)
 
 
-def _restore(code: Path, picture: Path, out: Path, args: argparse.Namespace) -> tuple[float, ...]:
-    """Restore one picture by a copy of the code; return what it used, in the order of UNITS."""
+def _restore(code: Path, out: Path, args: argparse.Namespace) -> tuple[float, ...]:
+    """Restore the folder by a copy of the code; return what it used, in the order of UNITS."""
     command = [sys.executable, "-m", "drcnet_cli", "restore", "--task", args.task, "--overwrite"]
-    command += ["--quiet", "--jobs", "1", "--threads", str(args.threads)]
-    command += ["--format", "png", str(picture), str(out / f"{picture.stem}.png")]
-    out.mkdir(exist_ok=True)
+    command += ["--quiet", "--jobs", args.jobs, "--threads", str(args.threads)]
+    command += [str(args.folder.resolve()), str(out)]
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=code, env={**os.environ, "PYTHONPATH": str(code)})
     _, status, usage = os.wait4(process.pid, 0)
@@ -81,16 +80,15 @@ def _print_used(used: dict[str, list[tuple[float, ...]]]) -> None:
 
 
 def _print_results(pictures: list[Path], results: Path, clean: Path | None) -> None:
-    stems = [picture.stem for picture in pictures]
     read = {
-        side: [read_picture(results / side / f"{stem}.png").pixels for stem in stems]
+        side: [read_picture(results / side / picture.name).pixels for picture in pictures]
         for side in ("before", "after")
     }
     apart = [psnr(a, b) for a, b in zip(read["before"], read["after"], strict=True)]
     print(f"results {statistics.mean(apart):.2f} dB apart")
     if clean is not None:
         named = {path.stem: path for path in clean.iterdir() if is_image_name(path)}
-        targets = [read_picture(named[stem]).pixels for stem in stems]
+        targets = [read_picture(named[picture.stem]).pixels for picture in pictures]
         for side, restored in read.items():
             scores = [psnr(a, b) for a, b in zip(restored, targets, strict=True)]
             print(f"{side}: {statistics.mean(scores):.3f} dB")
