@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from training_helpers import photographs, tiny
@@ -74,3 +76,12 @@ def test_a_number_given_by_the_environment_stands(tmp_path, monkeypatch):
     with Threads() as threads:
         threads.fit(parts, 16)
         assert torch.get_num_threads() == 2
+
+
+def test_a_compiling_run_keeps_what_it_compiles(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "taken back at the end")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    settings = {"steps": 1, "compile": True}
+    open_run(tiny(photographs(tmp_path / "clean"), tmp_path / "run", **settings))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache/compiled")
