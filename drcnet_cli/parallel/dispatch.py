@@ -1,11 +1,12 @@
 """Handing jobs out to workers and taking in what became of them, wherever the workers run.
 
 A worker (`serve`) tells what it does, as (kind, content), and asks for its next job when it has
-room to read ahead, so that a faster device gets more. The `Launcher` makes workers: processes of
-this machine, or whatever else can carry a `RestoreConfig`, jobs and outcomes.
+room to read ahead, so that a faster device gets more. Near the end it gets none ahead, so that no
+other is left without. The `Launcher` makes workers: processes of this machine, or whatever else can
+carry a `RestoreConfig`, jobs and outcomes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -76,7 +77,8 @@ class Dispatch:
         observer: RunObserver | None = None,
     ) -> None:
         self.outcomes = Packed[Outcome]()
-        self._waiting = iter(enumerate(jobs))
+        self._jobs = jobs
+        self._begun = 0
         opened = jobs[:SAMPLES] if config.dtype == "auto" else ()
         self._samples = [job.source for job in opened]
         self._config = config
@@ -99,13 +101,20 @@ class Dispatch:
                     self._hear(worker)
         finally:
             self._launcher.stop(self._open)
-        while (job := self.next_job()[1]) is not None:  # every worker was killed
+        while (job := self.next_job(0)[1]) is not None:  # every worker was killed
             self._fail(job, "no process was left to restore it")
         return self.outcomes
 
-    def next_job(self) -> tuple[int, Job | None]:
-        """Take a job off the list, with its number; None: there are no more to begin."""
-        return (0, None) if self._disk_refused else next(self._waiting, (0, None))
+    def next_job(self, ahead: int) -> tuple[int, Job | None]:
+        """Take a job off the list, with its number; None: none to begin now.
+
+        Who has jobs waiting, `ahead` of them, gets no more than leaves each other worker as many.
+        """
+        number, others = self._begun, len(self._open) + len(self._devices) - 1
+        if self._disk_refused or number + ahead * others >= len(self._jobs):
+            return 0, None
+        self._begun += 1
+        return number, self._jobs[number]
 
     def finish(self, outcome: Outcome) -> None:
         """Take note of what became of a job."""
@@ -137,7 +146,7 @@ class Dispatch:
                 self._fail(job, f"the process for {worker.name} was killed")
             return
         if kind == "next":
-            number, job = self.next_job()
+            number, job = self.next_job(content)
             if job is not None:
                 worker.taken[number] = job
             with suppress(OSError):  # where it was killed the next receive says so
@@ -181,14 +190,12 @@ def serve(
         except OSError:
             raise KeyboardInterrupt from None  # end as if interrupted
 
-    def jobs() -> Iterator[Job]:
-        while True:
-            tell("next", None)
-            number, job = channel.recv()
-            if job is None:
-                return
+    def take(ahead: int) -> Job | None:
+        tell("next", ahead)
+        number, job = channel.recv()
+        if job is not None:
             numbers[job] = number
-            yield job
+        return job
 
     def finished(outcome: Outcome) -> None:
         tell("finished", (numbers.pop(outcome.job), outcome))
@@ -200,7 +207,7 @@ def serve(
         if config.dtype == "auto":
             settle_dtype(restorer, samples, options.float_range)
             tell("settled", restorer.facts())
-        restore_files(jobs(), restorer, options, observer)
+        restore_files(take, restorer, options, observer)
     except DrcnetError as error:
         with suppress(OSError):
             channel.send(("error", error))

@@ -51,19 +51,21 @@ BYTES_IN_FLIGHT = 384 * 2**20
 SAMPLES = 16  # pictures, by the first of which that can be read the number type is settled
 
 Read: TypeAlias = Picture | Several | DrcnetError  # what came of a file that was to be read
+# Gives the next job, told how many wait to be computed; None: none now, and if none waits the end.
+TakeJob: TypeAlias = Callable[[int], Job | None]
 
 
 def restore_files(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job] | TakeJob,
     restorer: "Restorer",
     options: WriteOptions,
     observer: RunObserver | None = None,
 ) -> Sequence[Outcome]:
     """Restore every job and return its outcome; only errors of this package's are kept from rising.
 
-    Jobs are taken from the iterable a few before their turn. A KeyboardInterrupt ends the run after
-    the writes under way: what is written is whole. So does a full disk, with a StorageError; jobs
-    that were not begun have no outcome.
+    Jobs are taken a few before their turn. A KeyboardInterrupt ends the run after the writes under
+    way: what is written is whole. So does a full disk, with a StorageError; jobs that were not
+    begun have no outcome.
     """
     observer = observer or RunObserver()
     outcomes = Packed[Outcome]()
@@ -154,7 +156,7 @@ def _pool(workers: int, gate: Gate) -> Iterator[ThreadPoolExecutor]:
 
 
 def _read_ahead(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job] | TakeJob,
     readers: ThreadPoolExecutor,
     options: WriteOptions,
     gate: Gate,
@@ -162,12 +164,13 @@ def _read_ahead(
 ) -> Iterator[tuple[Job, Future[Read]]]:
     """Yield each job with its picture to come, a few read in advance."""
     queue: list[tuple[Job, Future[Read]]] = []
-    for job in jobs:
-        queue.append((job, readers.submit(_read_job, job, options, gate, finisher)))
-        if len(queue) > READ_AHEAD:
+    listed = iter(()) if callable(jobs) else iter(jobs)
+    take: TakeJob = jobs if callable(jobs) else lambda _: next(listed, None)
+    while (job := take(len(queue))) is not None or queue:
+        if job is not None:
+            queue.append((job, readers.submit(_read_job, job, options, gate, finisher)))
+        if job is None or len(queue) > READ_AHEAD:
             yield queue.pop(0)
-    while queue:
-        yield queue.pop(0)
 
 
 def _read_job(job: Job, options: WriteOptions, gate: Gate, finisher: Finisher) -> Read:

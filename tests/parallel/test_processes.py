@@ -84,10 +84,18 @@ def test_a_killed_process_fails_its_jobs_and_the_other_goes_on(tmp_path, tiny_we
 def test_a_full_disk_ends_the_run(tmp_path):
     jobs = plan_files([folder(tmp_path, 3)], tmp_path / "out").jobs
     run = Dispatch(jobs, config("denoise"), WriteOptions(), Processes(2))
-    assert run.next_job() == (0, jobs[0])
+    assert run.next_job(0) == (0, jobs[0])
     run.finish(Outcome(jobs[0], error=StorageError("No space left on device.")))
-    assert run.next_job()[1] is None
+    assert run.next_job(0)[1] is None
     assert len(run.outcomes) == 1
+
+
+def test_nobody_takes_ahead_what_another_could_begin(tmp_path):
+    """Two workers, five jobs: who has some waiting leaves the other as many."""
+    jobs = plan_files([folder(tmp_path, 5)], tmp_path / "out").jobs
+    run = Dispatch(jobs, config("denoise"), WriteOptions(), Processes(2))
+    asked = [run.next_job(ahead)[1] for ahead in (0, 1, 2, 1, 1, 0, 0)]
+    assert asked == [*jobs[:4], None, jobs[4], None]
 
 
 def test_the_parent_loads_no_network_and_all_compute_alike(tmp_path, tiny_weights, monkeypatch):
