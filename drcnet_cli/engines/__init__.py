@@ -1,5 +1,7 @@
 """What computes a network instead of torch, if it is wanted and installed: always on the CPU.
 
+How torch itself is given work on a device is in `queues` and `graphs`.
+
 | name       | library      | number types      | extra              |
 |------------|--------------|-------------------|--------------------|
 | `onnx`     | onnxruntime  | float32           | `drcnet[onnx]`     |

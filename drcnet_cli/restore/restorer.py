@@ -1,43 +1,31 @@
-"""Restorer: runs the network over the tiles of one image, whatever the device's memory allows.
+"""Restorer: runs the network over the tiles of one image, in the number type that suits it.
 
 Only tiles touch the device; pixels stay in the type they were read in, converted a tile at a time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drcnet_cli.device import dtype_name, free_memory, is_out_of_memory, release_memory
+from drcnet_cli.device import dtype_name, release_memory
 from drcnet_cli.engines import Engine
-from drcnet_cli.errors import MemoryExhaustedError, NonFiniteError, UsageError
+from drcnet_cli.engines.graphs import RecordedShapes, cuda_recorder
+from drcnet_cli.engines.queues import Late, queue_for
+from drcnet_cli.errors import NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, is_gray, to_unit
 from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
 from drcnet_cli.restore.mixing import check_strength, keep_luma
-from drcnet_cli.restore.tiling import (
-    MULTIPLE,
-    OVERLAP_SHARE,
-    SMALLEST_TILE,
-    RowBlender,
-    TileOptions,
-    TilePlan,
-    cut_tile,
-    pad_tile,
-    plan_tiles,
-)
+from drcnet_cli.restore.tile_runner import TileRunner
+from drcnet_cli.restore.tiling import TileOptions, TilePlan, pad_tile
 from drcnet_cli.tasks import TASKS
 
-# Peak of live features, in full-resolution float32 maps (`map_channels`); measured, rounded up.
-LIVE_MAPS = 16
-# More pixels in a batch stop paying (`drcnet benchmark` times both); a GPU has more to fill.
-BATCH_PIXELS = {"cpu": 2**17, "mps": 2**20, "cuda": 2**22}
 # bfloat16 results of the bundled checkpoints lie 55 to 65 dB from float32's, which costs 0.00 to
 # 0.02 dB on every set measured (benchmarks/README.md); a checkpoint below this is not suited to it.
 BFLOAT16_MIN_PSNR = 54.0
@@ -95,12 +83,19 @@ class Restorer:
         self.ensemble = ensemble
         self.strength, self.keep_grain = check_strength(strength), keep_grain
         self._engine = engine
-        self._fast: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
+        self._queue = queue_for(device)
+        self._forms: dict[torch.dtype, Callable[[Tensor], Tensor]] = {}
+        self._record = cuda_recorder(device) if device.type == "cuda" else None
         form = info.architecture.fast_cpu if device.type == "cpu" else None
         self._fast_cpu = form if info.architecture.is_own(network) else None
-        self._wanted_batch = tiling.batch
-        self._batch_limit: int | None = None  # set when memory ran out
-        self._inner_tile: int | None = None  # set when a single tile did not fit
+        self._tiles = TileRunner(
+            self._begin,
+            self._queue,
+            map_channels=info.config.map_channels,
+            batch=tiling.batch,
+            release=self._release,
+            notify=notify,
+        )
         self._unchecked = check_dtype and dtype != torch.float32
         self._overflowed = False  # and said so
         self.tiles_left = 0  # of the last picture, as they were
@@ -205,7 +200,7 @@ class Restorer:
                 return tile
             return np.concatenate([tile, _read_tile(plan, mask, top, left)[:1]])
 
-        for done in self._restore_plan(plan, read, keep):
+        for done in self._tiles.run(plan, read, keep, 4 if self._masking else 3):
             on_progress(done / len(plan))
         if self.info.task in TASKS and TASKS[self.info.task].keeps_flat:
             keep_flat(restored, pixels)
@@ -223,104 +218,43 @@ class Restorer:
         """
         if self._unchecked:
             plan = self.rule.plan(*pixels.shape[:2])
-            for _ in self._restore_tiles(_read_tile(plan, pixels, *next(iter(plan)))[None]):
+            for _ in self._tiles.restored(_read_tile(plan, pixels, *next(iter(plan)))[None]):
                 pass
-
-    def _restore_plan(
-        self,
-        plan: TilePlan,
-        read: Callable[[int, int], np.ndarray],
-        emit: Callable[[int, np.ndarray], None],
-    ) -> Iterable[int]:
-        """Restore every tile of the plan; yield the number of tiles that each step finished."""
-        blender = RowBlender(plan, emit, 4 if self._masking else 3)
-        places = iter(plan)
-        while chunk := list(islice(places, self.batch_for(plan.tile_height, plan.tile_width))):
-            for tile in self._restore_tiles(np.stack([read(*place) for place in chunk])):
-                blender.add(tile)
-            yield len(chunk)
 
     def batch_for(self, tile_height: int, tile_width: int) -> int:
         """Return the tiles per batch: what was asked for, or what pays and fits the free memory."""
-        pixels = max(1, tile_height * tile_width)
-        batch = self._wanted_batch
-        if batch is None:
-            per_tile = pixels * self.info.config.map_channels * 4 * LIVE_MAPS
-            fits = int(0.7 * free_memory(self.device) / per_tile)
-            batch = max(1, min(fits, BATCH_PIXELS.get(self.device.type, 2**18) // pixels))
-        return min(batch, self._batch_limit or batch)
+        return self._tiles.batch_for(tile_height, tile_width)
 
-    def _restore_tiles(self, tiles: np.ndarray) -> Iterable[np.ndarray]:
-        """Restore B x 3 x h x w; where memory runs out, in smaller batches, then smaller tiles."""
-        start = 0
-        while start < len(tiles):
-            if self._inner_tile and self._inner_tile < max(tiles.shape[2:]):
-                yield self._restore_by_parts(tiles[start])
-                start += 1
-                continue
-            chunk = tiles[start : start + (self._batch_limit or len(tiles))]
-            try:
-                restored = self._run(chunk)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                restored = None
-            # Outside the except block: the error's traceback would keep the failed tensors alive.
-            if restored is None:
-                self._back_off(chunk)
-            else:
-                yield from restored
-                start += len(chunk)
-
-    def _back_off(self, chunk: np.ndarray) -> None:
-        """Halve the batch; when it is one, halve the tile. Raise when nothing is left to halve."""
+    def _release(self) -> None:
+        """Free what memory can be freed: what was recorded, and what torch keeps."""
+        if self._record is not None:
+            self._forms.clear()
         release_memory(self.device)
-        if len(chunk) > 1:
-            self._batch_limit = len(chunk) // 2
-            self._notify(f"Memory ran out: going on with batches of {self._batch_limit}.")
-            return
-        side = max(chunk.shape[2:])
-        smaller = max(SMALLEST_TILE, side // (2 * MULTIPLE) * MULTIPLE)
-        if smaller >= side:
-            raise MemoryExhaustedError(
-                f"Not even a tile of {side} pixels fits the memory of {self.device}.",
-                "Use --device cpu, or a smaller model with --model",
-            )
-        self._inner_tile = smaller
-        self._notify(f"Memory ran out: going on with tiles of {smaller} pixels.")
 
-    def _restore_by_parts(self, tile: np.ndarray) -> np.ndarray:
-        """Restore one 3 x h x w tile that does not fit the memory from smaller tiles."""
-        assert self._inner_tile is not None
-        overlap = self._inner_tile // OVERLAP_SHARE
-        plan = plan_tiles(tile.shape[1], tile.shape[2], self._inner_tile, overlap)
-        restored = np.empty_like(tile)
-
-        def keep(top: int, rows: np.ndarray) -> None:
-            restored[:, top : top + rows.shape[1]] = rows
-
-        for _ in self._restore_plan(plan, partial(cut_tile, plan, tile), keep):
-            pass
-        return restored
-
-    def _run(self, tiles: np.ndarray) -> np.ndarray:
-        """Run B x 3 x h x w through the network: finite, clipped to [0, 1]."""
-        batch = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
-        batch = batch.contiguous(memory_format=torch.channels_last)
+    def _begin(self, tiles: Tensor) -> Callable[[], Tensor]:
+        """Start to run B x 3 x h x w of the host through the network; return what completes it."""
+        batch = self._queue.send(tiles).contiguous(memory_format=torch.channels_last)
         if self._unchecked:
             self._check_dtype(batch[:1, :, :CHECKED_SIDE, :CHECKED_SIDE])
         with torch.inference_mode():
             restored = self._forward(batch, self.dtype)
-            lost = ~are_pictures(restored)
-            if lost.any():
-                restored[lost] = self._redo_in_float32(batch[lost])
-            restored.clamp_(0, 1)
-            if self.keep_grain:
-                restored[:, :3] = keep_luma(batch[:, :3], restored[:, :3], self.keep_grain)
-            if self.strength != 1:
-                mixed = batch[:, :3].lerp(restored[:, :3], self.strength).clamp_(0, 1)
-                restored[:, :3] = mixed
-            return restored.cpu().numpy()
+            lost = self._queue.fetch(~are_pictures(restored))
+        return partial(self._complete, batch, restored, lost)
+
+    @torch.inference_mode()
+    def _complete(self, batch: Tensor, restored: Tensor, found: Late) -> Tensor:
+        """Return the batch restored, on the device: finite, clipped to [0, 1]."""
+        lost = found()
+        if lost.any():
+            lost = lost.to(self.device)
+            restored[lost] = self._redo_in_float32(batch[lost])
+        restored.clamp_(0, 1)
+        if self.keep_grain:
+            restored[:, :3] = keep_luma(batch[:, :3], restored[:, :3], self.keep_grain)
+        if self.strength != 1:
+            mixed = batch[:, :3].lerp(restored[:, :3], self.strength).clamp_(0, 1)
+            restored[:, :3] = mixed
+        return restored
 
     def _redo_in_float32(self, batch: Tensor) -> Tensor:
         restored = self._forward(batch, torch.float32)
@@ -363,13 +297,23 @@ class Restorer:
         return total / 8
 
     def compute(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
-        """Run the network in this type; on a CPU its quicker form, where it has one."""
+        """Run the network in this type, in its quickest form on the device."""
         if self._engine is not None:
             return self._engine(batch, dtype)
+        if self._masking:
+            return self._compute_plainly(batch, dtype)
+        if dtype not in self._forms:
+            self._forms[dtype] = self._form(dtype)
+        return self._forms[dtype](batch)
+
+    def _form(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """Make what computes in this type quickest."""
         if self._fast_cpu is not None:
-            if dtype not in self._fast:
-                self._fast[dtype] = self._fast_cpu(self.network, dtype)
-            return self._fast[dtype](batch)
+            return self._fast_cpu(self.network, dtype)
+        plain = partial(self._compute_plainly, dtype=dtype)
+        return plain if self._record is None else RecordedShapes(plain, self._record)
+
+    def _compute_plainly(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             if not self._masking:
                 return self.network(batch).float()
