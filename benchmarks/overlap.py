@@ -13,32 +13,24 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tile_curve import KINDS, degrade, find_photographs
 
 from drcnet_cli.api import load_model
-from drcnet_cli.degrade import DEGRADATIONS
-from drcnet_cli.imageio import read_picture, to_unit
+from drcnet_cli.imageio import read_picture
 from drcnet_cli.metrics import psnr
 from drcnet_cli.restore.tiling import TileOptions
 
 SCORED, LEAST = 704, 900  # pixels of a side
 TILINGS = ["192:24", "192:20", "192:16", "208:24", "208:20", "224:24", "256:24"]
-KINDS = {"denoise": "gaussian", "derain": "rain", "deblur": "blur"}
 
 
 def load_samples(folder: Path, task: str, sigma: float, count: int) -> list[tuple[np.ndarray, ...]]:
     """Give (degraded, clean) pairs, LEAST pixels a side, float32 in [0, 1] and uint8."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".png", ".webp"))
-    large = [path for path in paths if min(Image.open(path).size) >= LEAST]
+    large = [path for path in find_photographs(folder) if min(Image.open(path).size) >= LEAST]
     samples = []
     for index, path in enumerate(large[:: max(1, len(large) // count)][:count]):
         clean = np.ascontiguousarray(read_picture(path).pixels[:LEAST, :LEAST])
-        rng = np.random.default_rng(index)
-        if task == "denoise":
-            degraded = (clean / 255 + rng.normal(0, sigma / 255, clean.shape)).astype(np.float32)
-        else:
-            worse = DEGRADATIONS[KINDS[task]](to_unit(clean), rng).degraded
-            degraded = worse.transpose(1, 2, 0)
-        samples.append((degraded, clean))
+        samples.append((degrade(clean, task, sigma, index), clean))
     return samples
 
 

@@ -32,22 +32,30 @@ TILINGS = [
 KINDS = {"denoise": "gaussian", "derain": "rain", "deblur": "blur"}
 
 
+def find_photographs(folder: Path) -> list[Path]:
+    """List the pictures in and below a folder."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".png", ".webp"))
+
+
+def degrade(clean: np.ndarray, task: str, sigma: float, seed: int) -> np.ndarray:
+    """Turn H x W x 3 uint8 into what the task mends, float32 in about [0, 1]."""
+    rng = np.random.default_rng(seed)
+    if task == "denoise":
+        noisy = clean / 255 + rng.normal(0, sigma / 255, clean.shape)
+        return noisy.astype(np.float32)  # unclipped, as the published protocol has it
+    worse = DEGRADATIONS[KINDS[task]](to_unit(clean), rng).degraded
+    return np.ascontiguousarray(worse.transpose(1, 2, 0))
+
+
 def load_samples(folder: Path, task: str, sigma: float, count: int) -> list[tuple[np.ndarray, ...]]:
     """Give (degraded, clean) pairs, H x W x 3 float32 in [0, 1] and uint8."""
     samples = []
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".png", ".webp"))
+    paths = find_photographs(folder)
     for index, path in enumerate(paths[:: max(1, len(paths) // count)][:count]):
         pixels = read_picture(path).pixels
         top, left = (pixels.shape[0] - HEIGHT) // 2, (pixels.shape[1] - WIDTH) // 2
         clean = pixels[max(top, 0) :, max(left, 0) :][:HEIGHT, :WIDTH]
-        rng = np.random.default_rng(index)
-        if task == "denoise":
-            noisy = clean / 255 + rng.normal(0, sigma / 255, clean.shape)
-            degraded = noisy.astype(np.float32)  # unclipped, as the published protocol has it
-        else:
-            worse = DEGRADATIONS[KINDS[task]](to_unit(clean), rng).degraded
-            degraded = np.ascontiguousarray(worse.transpose(1, 2, 0))
-        samples.append((degraded, clean))
+        samples.append((degrade(clean, task, sigma, index), clean))
     return samples
 
 
