@@ -79,7 +79,7 @@ TASKS: dict[str, Task] = {
         Task(
             "deblur",
             "motion blur",
-            ("blur", "blur-light", "blur-heavy"),
+            ("blur", "blur-light", "blur-heavy", "blur-video"),
             ("gopro", "realblur"),
             is_fine=True,
         ),

@@ -3,6 +3,9 @@
 The camera shifts and turns, so that the blur differs over the picture; in a share of the pictures a
 softly bounded foreground moves on its own. A small share is out of focus instead. Noise is added in
 linear light before the display curve, then the picture is rounded to 8 bits.
+
+`VIDEO` blurs as the sets do that were made from video (GoPro, HIDE, REDS): a few sharp frames along
+a smooth path are averaged, and the one in the middle is the truth.
 """
 
 from dataclasses import dataclass
@@ -37,7 +40,9 @@ class BlurParams:
     `disc`: how often the picture is out of focus, and the disc's radius in pixels.
     `highlight_share`, `highlight`: how often clipped lights are given back the brightness that the
     sensor could not hold, in multiples of white. `shot`, `read`: the noise's variance in linear
-    light is `shot * light + read`.
+    light is `shot * light + read`. `frames`: how many sharp frames are averaged, along a smooth
+    path; (0, 0) is one exposure along a hand's path. `soft`: how soft a frame, and with it the
+    clean image, is before it moves, as the sigma of a Gaussian in pixels.
     """
 
     length: Range = (2.0, 40.0)
@@ -50,11 +55,24 @@ class BlurParams:
     highlight: Range = (0.3, 3.0)
     shot: Range = (1e-6, 1e-4)
     read: Range = (1e-9, 1e-7)
+    frames: tuple[int, int] = (0, 0)
+    soft: Range = (0.0, 0.0)
 
 
 MIXED = BlurParams()
 LIGHT = BlurParams(length=(2.0, 10.0), disc=(0.8, 2.0))
 HEAVY = BlurParams(length=(12.0, 40.0), disc=(2.0, 4.0))
+# A video's frames are clipped one by one and hold little noise once averaged; people move in them.
+VIDEO = BlurParams(
+    length=(3.0, 48.0),
+    layers_share=0.5,
+    disc_share=0.0,
+    highlight_share=0.0,
+    shot=(1e-7, 1e-5),
+    read=(1e-9, 1e-8),
+    frames=(7, 13),
+    soft=(0.3, 0.8),
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +80,8 @@ class Shake:
     """Poses of the picture during the exposure, each with the share of time spent near it.
 
     `shift`: N x 2, pixels to the right and down. `angle`: N, radians, turning about `center` (x, y
-    in pixels). `weight`: N, sums to 1. The weighted means of shift and angle are zero, so that the
-    blurred picture stays aligned with the sharp one.
+    in pixels). `weight`: N, sums to 1. So that the blurred picture stays aligned with the sharp
+    one, the weighted means of shift and angle are zero, or those of the middle pose are.
     """
 
     shift: Array
@@ -117,7 +135,7 @@ def draw_shake(
     pixels from one to the next.
     """
     height, width = shape
-    center = (width * rng.uniform(-0.5, 1.5), height * rng.uniform(-0.5, 1.5))
+    center = _draw_center(rng, shape)
     path = draw_path(rng, axes=3)
     shift = _unit_length(path[:, :2]) * length
     angle = _unit_length(path[:, 2:])[:, 0] * rotation
@@ -126,6 +144,36 @@ def draw_shake(
     tracks = [shift + angle[:, None] * np.array([-y, x]) for x, y in corners]
     steps = np.max([np.hypot(*np.diff(track, axis=0).T) for track in tracks], axis=0)
     return _resample(shift, angle, steps, center, max_step)
+
+
+def _draw_center(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[float, float]:
+    height, width = shape
+    return (width * rng.uniform(-0.5, 1.5), height * rng.uniform(-0.5, 1.5))
+
+
+def draw_frames(
+    rng: np.random.Generator, shape: tuple[int, int], length: float, rotation: float, count: int
+) -> Shake:
+    """Draw the poses of `count` frames, 2 or more, the middle one's zero; else as `draw_shake`.
+
+    In the thirtieth of a second that they last a hand hardly changes its mind: the path is a
+    polynomial in time, next to straight, that bends a little and slows down or gathers speed. The
+    shutter is open for a part of each frame, three poses of the path.
+    """
+    shutter = rng.uniform(0, 1) * 2 / (count - 1) * np.array([-1 / 3, 0, 1 / 3])
+    time = (np.linspace(-1, 1, count)[:, None] + shutter).ravel()
+    bends = np.array([1.0, *rng.normal(0, rng.uniform(0, 0.6), 2) / (2, 3)])
+    across = rng.normal(0, rng.uniform(0, 0.4), 2) / (2, 3)
+    along = bends[0] * time + bends[1] * time**2 + bends[2] * time**3
+    aside = across[0] * time**2 + across[1] * time**3
+    heading = rng.uniform(0, 2 * np.pi)
+    cosine, sine = np.cos(heading), np.sin(heading)
+    path = np.stack([cosine * along - sine * aside, sine * along + cosine * aside], axis=1)
+    path = _unit_length(path) * length
+    angle = 0.5 * rotation * rng.choice([-1, 1]) * (time + rng.normal(0, 0.2) * time**2)
+    middle = 3 * (count // 2) + 1
+    weight = np.full(len(time), 1 / len(time), np.float32)
+    return Shake(path - path[middle], angle - angle[middle], weight, _draw_center(rng, shape))
 
 
 def _resample(
@@ -211,17 +259,23 @@ def _draw(
 ) -> Shake:
     """Draw a shake, `share` of its length."""
     length = share * log_uniform(rng, params.length)
-    corner = 0.5 * float(np.hypot(*shape))
-    return draw_shake(rng, shape, length, rng.uniform(*params.turn) * length / corner)
+    rotation = rng.uniform(*params.turn) * length / (0.5 * float(np.hypot(*shape)))
+    fewest, most = params.frames
+    if most:
+        count = int(rng.integers(fewest, most + 1))
+        return draw_frames(rng, shape, length, rotation, count)
+    return draw_shake(rng, shape, length, rotation)
 
 
 def add_blur(image: Array, rng: np.random.Generator, params: BlurParams = MIXED) -> Degraded:
-    """Blur as a shaken or moving camera does; the clean image is the given one.
+    """Blur as a shaken or moving camera does; the clean image is the given one, made soft if asked.
 
     Near the border the blur draws on the reflected picture: where that matters, pass a margin and
     crop both results.
     """
     clean = to_hwc(image)
+    if params.soft[1]:
+        clean = cv2.GaussianBlur(clean, (0, 0), rng.uniform(*params.soft), borderType=_BORDER)
     curve = display_curve()
     linear = look_up(curve.to_linear, clean)
     if chance(rng, params.highlight_share):

@@ -99,6 +99,8 @@ class Architecture:
     * `begin_training(network)` changes fresh weights to those that training starts from;
     * `grow(network, width, seed)` makes a wider network that computes the same; raises UsageError
       where there is none;
+    * `reshape(network, config)` makes a network of another configuration that begins with what this
+      one learned; raises UsageError where it cannot;
     * `fast_cpu(network, dtype)` makes what computes as the network does, N x 3 x H x W float32 to
       the same, quicker on a CPU: for inference, with the weights that the network has now;
     * `write_onnx(writer, network, source, result)` adds its nodes from value `source` to `result`;
@@ -122,6 +124,7 @@ class Architecture:
     finds_damage: bool = False
     begin_training: "Callable[[Any], None] | None" = None
     grow: "Callable[[Any, int, int], nn.Module] | None" = None
+    reshape: "Callable[[Any, Any], nn.Module] | None" = None
     fast_cpu: "Callable[[Any, torch.dtype], Callable[[Tensor], Tensor]] | None" = None
     write_onnx: "Callable[[GraphWriter, Any, str, str], None] | None" = None
     decision_margins: "Callable[[Any], AbstractContextManager[list[float]]] | None" = None

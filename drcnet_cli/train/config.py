@@ -79,7 +79,9 @@ class TrainConfig:
     set: tuple[str, ...] = _network(
         (), "KEY=VALUE: what only some networks have, as filter_levels=[0,1]; repeatable."
     )
-    init: str = _network("", "Checkpoint to start from; it decides the network, but for --width.")
+    init: str = _network(
+        "", "Checkpoint to start from; it decides the network, but for --width, --set."
+    )
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")
     stage1_weight: float = _loss(1.0, "Weight of the first stage's image.")

@@ -188,7 +188,10 @@ def _build_network(
 ) -> tuple[Architecture, NetworkConfig, nn.Module]:
     if config.init and state is None:
         begun, info = load_checkpoint(Path(config.init))
-        architecture, begun = info.architecture, _grown(begun, info, config)
+        architecture, begun = (
+            info.architecture,
+            _reshaped(_grown(begun, info, config), info, config),
+        )
         shape = _limited(cast(NetworkConfig, begun.config), config)
         network = architecture.build(shape)
         network.load_state_dict(begun.state_dict())
@@ -217,6 +220,13 @@ def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkC
         "feature_limit": config.feature_limit or None,
     }
     values = {name: value for name, value in asked.items() if name in own}
+    return _with_settings(values, config, kind)
+
+
+def _with_settings(
+    values: dict[str, Any], config: TrainConfig, kind: type[NetworkConfig]
+) -> NetworkConfig:
+    """Make a network's configuration of `values`, changed by what `--set` says."""
     for item in config.set:
         key, _, text = item.partition("=")
         try:
@@ -248,6 +258,19 @@ def _grown(network: nn.Module, info: CheckpointInfo, config: TrainConfig) -> nn.
     if info.architecture.grow is None:
         raise UsageError(f"{info.architecture.title} cannot grow.", "Leave --width out")
     return info.architecture.grow(network, config.width, config.seed)
+
+
+def _reshaped(network: nn.Module, info: CheckpointInfo, config: TrainConfig) -> nn.Module:
+    """Give the network of --init what --set says; raises UsageError where it cannot have it."""
+    if not config.set:
+        return network
+    if info.architecture.reshape is None:
+        raise UsageError(
+            f"{info.architecture.title} cannot change its configuration.", "Leave --set out"
+        )
+    begun = cast(NetworkConfig, network.config)
+    shape = _with_settings(begun.to_dict(), config, type(begun))
+    return info.architecture.reshape(network, shape)
 
 
 def _limited(shape: NetworkConfig, config: TrainConfig) -> NetworkConfig:

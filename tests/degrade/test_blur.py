@@ -14,6 +14,7 @@ from drcnet_cli.degrade.blur import (
     average_over,
     brighten_lights,
     disc_kernel,
+    draw_frames,
     draw_mask,
     draw_shake,
     motion,
@@ -191,6 +192,32 @@ def test_noise_is_added_in_linear_light():
     to_linear = display_curve().to_linear
     light = look_up(to_linear, noisy)
     assert light.var() == pytest.approx(1e-3 * look_up(to_linear, image).mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("count", [2, 7, 8, 13])
+def test_a_videos_middle_frame_is_the_sharp_one(count):
+    for seed in range(5):
+        shake = draw_frames(np.random.default_rng(seed), (60, 80), 20.0, 0.1, count)
+        middle = 3 * (count // 2) + 1
+        assert len(shake.weight) == 3 * count
+        assert shake.weight.sum() == pytest.approx(1, abs=1e-5)
+        assert not shake.shift[middle].any() and shake.angle[middle] == 0
+        travelled = np.linalg.norm(np.diff(shake.shift, axis=0), axis=1).sum()
+        assert travelled == pytest.approx(20)
+        assert np.ptp(shake.angle) < 0.2
+
+
+def test_a_video_is_mostly_straight_and_its_truth_a_little_soft():
+    bends = []
+    for seed in range(40):
+        path = draw_frames(np.random.default_rng(seed), (60, 80), 1.0, 0.0, 9).shift
+        bends.append(1 - np.linalg.norm(path[-1] - path[0]))
+    assert np.median(bends) < 0.1
+    assert max(bends) > 0.1
+    image = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
+    pair = degrade(image, "blur-video", np.random.default_rng(0))
+    assert 0.02 < np.abs(pair.clean - image).mean() < 0.25
+    assert pair.degraded.std() < pair.clean.std() < image.std()
 
 
 def test_light_blur_harms_less_than_heavy_blur():

@@ -1,6 +1,7 @@
 """Training SPAIR: where the damage is first, then what was there; masks; and the seam between."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from drcnet_cli.datasets.pairs import match_folders, match_masks
 from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import load_checkpoint
+from drcnet_cli.networks.spair.reshape import reshape
 from drcnet_cli.train import loop
 from drcnet_cli.train.data import open_data
 from drcnet_cli.train.loop import Training, train
@@ -157,3 +159,31 @@ def test_a_missing_mask_is_named(pairs, tmp_path):
 def test_another_networks_contrast_is_refused(clean, tmp_path):
     with pytest.raises(UsageError, match="SPAIR has none"):
         train(spair(clean, tmp_path, steps=1, contrastive="intra"))
+
+
+def test_set_carries_a_checkpoint_over_to_larger_pixels(clean, tmp_path):
+    train(spair(clean, tmp_path / "small", steps=4))
+    begun = str(tmp_path / "small/final.safetensors")
+    asked = ("shrink=4", "multiply=true")
+    settings = {
+        "init": begun, "set": asked, "width": 0, "depth": 0, "localise_first": 0.0,
+        "steps": 1, "lr": 1e-12, "lr_min": 1e-12,
+    }  # fmt: skip
+    train(spair(clean, tmp_path / "large", **settings))
+    before, after = (
+        load_checkpoint(tmp_path / f"{n}/final.safetensors")[0] for n in ("small", "large")
+    )
+    expected = reshape(before, replace(before.config, shrink=4, multiply=True))
+    assert after.config == expected.config
+    for one, other in zip(expected.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+    # Going on needs the same words, and works.
+    assert train(spair(clean, tmp_path / "large", **settings | {"steps": 2})).step == 2
+
+
+def test_set_is_refused_where_a_network_cannot_change(clean, tmp_path, tiny_weights):
+    config = tiny(
+        clean, tmp_path, init=str(tiny_weights), width=0, depth=0, steps=1, set=("delta=2.0",)
+    )
+    with pytest.raises(UsageError, match="DRCNet cannot change its configuration"):
+        train(config)

@@ -22,6 +22,12 @@ def _load_type() -> "type[SPAIR]":
     return SPAIR
 
 
+def _reshape(network: "SPAIR", config: SPAIRConfig) -> "SPAIR":
+    from drcnet_cli.networks.spair.reshape import reshape
+
+    return reshape(network, config)
+
+
 def _read_sizes(state: "Mapping[str, Tensor]") -> dict[str, Any]:
     def widths(part: str) -> tuple[int, ...]:
         first = state[f"{part}.encoder.stem.weight"].shape[0]
@@ -29,13 +35,15 @@ def _read_sizes(state: "Mapping[str, Tensor]") -> dict[str, Any]:
         below = (state[f"{part}.encoder.downs.{n}.weight"].shape[0] for n in range(downs))
         return (first, *below)
 
+    pixels = state["localisation.to_mask.weight"].shape[0]
     return {
         "widths": widths("restoration"),
         "localisation_widths": widths("localisation"),
         "modulation": "restoration.modulators.0.bring.weight" in state,
         "sparse_non_local": "restoration.decoder.0.attention.between.weight" in state,
         "non_local": any(name.startswith("restoration.decoder.0.non_local.") for name in state),
-        "shrink": isqrt(state["localisation.to_mask.weight"].shape[0]),
+        "shrink": isqrt(pixels),
+        "multiply": state["restoration.to_image.weight"].shape[0] == 6 * pixels,
     }
 
 
@@ -45,6 +53,7 @@ SPAIR_ARCHITECTURE = Architecture(
     config_type=SPAIRConfig,
     load_type=_load_type,
     finds_damage=True,
+    reshape=_reshape,
     begin_training=lambda network: network.begin_at_input(),
     read_sizes=_read_sizes,
 )

@@ -24,9 +24,10 @@ class SPAIRConfig(NetworkConfig):
     blocks compute at degraded pixels only, which makes them SC; `sparse_non_local` is SNL,
     `non_local` the plain attention in its place. Net1 has none of them, and Net_L no part.
 
-    The last two are not of the paper. `shrink`: both networks work on pixels of `shrink` x `shrink`
-    of the picture's, for a fraction of the time. `only_masked`: the picture changes nowhere but
-    within a few pixels of those that are degraded.
+    The last three are not of the paper. `shrink`: both networks work on pixels of `shrink` x
+    `shrink` of the picture's, for a fraction of the time. `only_masked`: the picture changes
+    nowhere but within a few pixels of those that are degraded. `multiply`: Net_R also tells by what
+    share of itself each pixel changes, as a shadow takes its share of the light of anything.
     """
 
     widths: tuple[int, ...] = (32, 48, 64, 96)
@@ -38,6 +39,7 @@ class SPAIRConfig(NetworkConfig):
     non_local: bool = False
     shrink: int = 2
     only_masked: bool = False
+    multiply: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges; raise CheckpointFormatError, as a config mostly comes from a file."""

@@ -158,12 +158,13 @@ class Restoration(nn.Module):
     def __init__(self, config: SPAIRConfig) -> None:
         super().__init__()
         self.shrink = config.shrink
+        self.multiply = config.multiply
         channels, widths = 3 * config.shrink**2, config.widths
         self.encoder = Encoder(channels, widths, LAYERS // 2)
         pairs = zip(widths[:-1], config.localisation_widths, strict=False)
         self.modulators = nn.ModuleList(SFM(*pair) for pair in pairs if config.modulation)
         self.decoder = nn.ModuleList(DecoderLevel(config, n) for n in range(len(widths) - 1))
-        self.to_image = conv3x3(widths[0], channels)
+        self.to_image = conv3x3(widths[0], channels * (1 + config.multiply))
 
     def forward(self, x: Tensor, mask: Tensor | None, found: Sequence[Tensor]) -> Tensor:
         """Return what is to be added to x, N x 3 x H x W.
@@ -173,17 +174,21 @@ class Restoration(nn.Module):
         """
         masks = self._masks(mask)
 
-        def change(level: int, y: Tensor) -> Tensor:
+        def guide(level: int, y: Tensor) -> Tensor:
             there = masks[level]
             if not self.modulators or there is None:
                 return y
             return self.modulators[level](y, found[level], there)
 
-        *skips, y = self.encoder(F.pixel_unshuffle(x, self.shrink), change)
+        *skips, y = self.encoder(F.pixel_unshuffle(x, self.shrink), guide)
         levels = list(zip(self.decoder, skips, masks, strict=False))
         for level, skip, there in reversed(levels):
             y = level(y, skip, there)
-        return F.pixel_shuffle(self.to_image(y), self.shrink)
+        change = F.pixel_shuffle(self.to_image(y), self.shrink)
+        if not self.multiply:
+            return change
+        addition, share = change.chunk(2, 1)
+        return torch.addcmul(addition, share, x)
 
     def _masks(self, mask: Tensor | None) -> Sequence[Tensor | None]:
         """Return the mask of each level: a pixel there is degraded if one that it covers is (ours).
