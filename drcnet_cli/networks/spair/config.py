@@ -1,6 +1,7 @@
 """What decides the shape and the arithmetic of a SPAIR; it travels in the checkpoint."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from drcnet_cli.errors import CheckpointFormatError
 from drcnet_cli.networks.architecture import NetworkConfig
@@ -58,6 +59,13 @@ class SPAIRConfig(NetworkConfig):
         for problem, present in problems.items():
             if present:
                 raise CheckpointFormatError(f"Impossible network configuration: {problem}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON: what from_dict takes."""
+        values = super().to_dict()
+        if not self.multiply:  # versions that know of none can read it, too
+            del values["multiply"]
+        return values
 
     @property
     def guided(self) -> bool:
