@@ -136,7 +136,9 @@ BatchOption = Annotated[
 ]
 EnsembleOption = Annotated[
     bool,
-    typer.Option("--ensemble", help="Average eight flips and turns: a little better, 8x slower."),
+    typer.Option(
+        "--ensemble", help="Average each tile and its mirror images: a little better, 4x slower."
+    ),
 ]
 HalfOption = Annotated[
     bool, typer.Option("--half", help="Weights as float16: half the size, rounded.")

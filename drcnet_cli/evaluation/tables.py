@@ -224,7 +224,7 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     seconds = math.fsum(image.seconds for image in evaluation.images)
     return [
         ("checkpoint", f"{setting.checkpoint} (sha256 {setting.sha256})"),
-        ("tiling", setting.tiling + (", x8 ensemble" if setting.ensemble else "")),
+        ("tiling", setting.tiling + (", x4 ensemble" if setting.ensemble else "")),
         ("device", f"{setting.device}, {setting.dtype}"),
         ("version", f"drcnet {setting.version}, torch {setting.torch}"),
         ("speed", f"{megapixels:.1f} megapixels in {seconds:.1f} s of restoring"),

@@ -217,7 +217,7 @@ class Manifest:
                 return checkpoint
         raise WeightsError(
             f"There is no {effort} checkpoint for {task} besides {default.name}.",
-            "Leave out --effort",
+            "Leave out --effort; --ensemble is better, too, and takes four times as long",
         )
 
     def by_sha256(self, sha256: str) -> Checkpoint | None:
