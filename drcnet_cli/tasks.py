@@ -37,7 +37,8 @@ class Task:
     degrade` calls the task. `training_sets`: published pairs to train on. `protocol`: how pairs of
     one's own are scored: as published for the task's best-known set. `keeps_flat`: a surface of one
     exact value has nothing of the damage, so that it stays as it is. `is_fine`: the damage is known
-    by a few pixels, so that large pictures' tiles need overlap less.
+    by a few pixels, so that large pictures' tiles need overlap less. `small_side`: the damage is so
+    smooth that it is mended in a copy of so many pixels along its longer side; 0: it is not.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Task:
     protocol: Protocol = Protocol()
     keeps_flat: bool = True
     is_fine: bool = False
+    small_side: int = 0
 
     @property
     def degradation(self) -> str:
@@ -83,7 +85,14 @@ TASKS: dict[str, Task] = {
             ("gopro", "realblur"),
             is_fine=True,
         ),
-        Task("dehaze", "haze", ("haze",), ("reside-ots", "reside-its"), keeps_flat=False),
+        Task(
+            "dehaze",
+            "haze",
+            ("haze",),
+            ("reside-ots", "reside-its"),
+            keeps_flat=False,
+            small_side=512,
+        ),
         Task(
             "raindrop",
             "drops on the lens",
@@ -99,6 +108,7 @@ TASKS: dict[str, Task] = {
             ("istd-train", "istd-plus-train", "srd-train"),
             Protocol(lab=True),
             keeps_flat=False,
+            small_side=768,
         ),
         Task(
             "hybrid",

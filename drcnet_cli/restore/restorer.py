@@ -18,10 +18,12 @@ from drcnet_cli.engines.graphs import RecordedShapes, cuda_recorder
 from drcnet_cli.engines.queues import Late, queue_for
 from drcnet_cli.errors import NonFiniteError, UsageError
 from drcnet_cli.imageio import from_unit, is_gray, to_unit
+from drcnet_cli.imageio.pixels import to_unit as as_float
 from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
 from drcnet_cli.restore.mixing import check_strength, keep_luma
+from drcnet_cli.restore.small_copy import carry_over, enlarged, reduced
 from drcnet_cli.restore.tile_runner import TileRunner
 from drcnet_cli.restore.tiling import TileOptions, TilePlan, pad_tile
 from drcnet_cli.tasks import TASKS
@@ -184,6 +186,8 @@ class Restorer:
             # Gray stays gray by construction, whatever tint a network would give it.
             gray = self._restore(np.ascontiguousarray(pixels[..., :1]), on_progress, mask)
             return np.repeat(gray, 3, axis=2)
+        if max(pixels.shape[:2]) > self.rule.small_side > 0:
+            return self._restore_by_copy(pixels, on_progress, mask)
         self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)
@@ -206,6 +210,25 @@ class Restorer:
             keep_flat(restored, pixels)
         return restored
 
+    def _restore_by_copy(
+        self,
+        pixels: np.ndarray,
+        on_progress: Callable[[float], None],
+        mask: np.ndarray | None,
+    ) -> np.ndarray:
+        """Restore as `_restore` does, what the network sees being a small copy."""
+        small_mask = None if mask is None else reduced(mask, self.rule.small_side)
+        before = self._copy(pixels)
+        after = self._restore(before, on_progress, small_mask)
+        if mask is not None and not self._told:
+            mask[...] = enlarged(small_mask, *mask.shape[:2])
+        return carry_over(pixels, before, after)
+
+    def _copy(self, pixels: np.ndarray) -> np.ndarray:
+        """Return what the network gets to see of a picture, cut in tiles or not."""
+        side = self.rule.small_side
+        return as_float(reduced(pixels, side)) if side else pixels
+
     @property
     def dtype_is_open(self) -> bool:
         """Whether the first tile still decides on the number type."""
@@ -217,6 +240,7 @@ class Restorer:
         For several processes that shall compute alike whichever images each of them gets.
         """
         if self._unchecked:
+            pixels = self._copy(pixels)
             plan = self.rule.plan(*pixels.shape[:2])
             for _ in self._tiles.restored(_read_tile(plan, pixels, *next(iter(plan)))[None]):
                 pass

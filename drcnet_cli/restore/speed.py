@@ -90,7 +90,7 @@ def measure_speed(
     cuda = restorer.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(restorer.device)
-    tile = restorer.rule.largest
+    tile = restorer.rule.largest or SIDE
     shapes = dict.fromkeys([(1, SIDE), (restorer.batch_for(tile, tile), tile)])
     speeds = []
     for batch, side in shapes:

@@ -186,7 +186,8 @@ class TileRule:
 
     `smallest` and `largest` differ where tiles are fitted to each image. `padding`: the size beyond
     which a tile that reaches past a small image is pointless. `large_overlap`: that of fitted tiles
-    in pictures of LARGE_PICTURE pixels and more.
+    in pictures of LARGE_PICTURE pixels and more. `small_side`: what is cut is a copy of so many
+    pixels along its longer side (see `small_copy`); 0: the picture itself.
     """
 
     smallest: int
@@ -195,6 +196,7 @@ class TileRule:
     padding: int
     large_overlap: int
     published: bool = False
+    small_side: int = 0
 
     def plan(self, height: int, width: int) -> TilePlan:
         """Cut an image of height x width pixels."""
@@ -214,7 +216,8 @@ class TileRule:
     def describe(self) -> str:
         """Say it in a few words."""
         if not self.largest:
-            return "whole image"
+            small = f" at {self.small_side} pixels or less" if self.small_side else ""
+            return f"whole image{small}"
         edges = "as published" if self.published else f"overlap {self.overlap}"
         if self.large_overlap != self.overlap:
             edges += f" (large pictures {self.large_overlap})"
@@ -250,6 +253,9 @@ class TileOptions:
         check_tile(largest, overlap)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"A batch of {self.batch} tiles cannot be used.", "Use --batch 1")
+        small_side = TASKS[info.task].small_side if info.task in TASKS else 0
+        if small_side and self == TileOptions(batch=self.batch):  # nobody wants tiles
+            return TileRule(0, 0, 0, own, 0, small_side=small_side)
         return TileRule(smallest, largest, overlap, own, large_overlap, self.published)
 
 

@@ -1,5 +1,7 @@
 """Masks through a restoration: found and given, in tiles, by the ensemble, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from drcnet_cli.networks.spair.network import SPAIR
 from drcnet_cli.restore.outcome import WriteOptions
 from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage
+from drcnet_cli.restore.small_copy import RADIUS
 from drcnet_cli.restore.tiling import TileOptions
 
 CONFIG = SPAIRConfig(widths=(4, 4), localisation_widths=(4, 4), only_masked=True)
@@ -132,3 +135,28 @@ def test_networks_that_find_nothing_are_refused():
     with pytest.raises(UsageError, match="DRCNet, which does not tell") as error:
         check_finds_damage(CheckpointInfo(DRCNetConfig(), "d"))
     assert "SPAIR" in error.value.hint
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_masks_of_a_picture_restored_by_a_small_copy(given):
+    # Bright stripes, wide enough for a copy of TASKS["deshadow"].small_side pixels to show.
+    pixels = np.full((700, 1500, 3), 40, np.uint8)
+    pixels[:, 300:900] = 220
+    mask = np.zeros((700, 1500, 1), np.uint8)
+    mask[200:500] = 255
+    made = Restorer(Bright(), replace(INFO, task="deshadow"), device=CPU)
+    restored, found = made.restore_with_mask(pixels, mask if given else None)
+    assert "whole image at 768 pixels or less" in made.describe()
+    if given:
+        assert found is mask
+        expected = np.where(mask == 255, 0, pixels)
+    else:
+        assert np.abs(found.astype(int)[:, 310:890] - 220).max() <= 1
+        assert np.abs(found.astype(int)[:, 910:] - 40).max() <= 1
+        expected = np.where(pixels == 220, 0, pixels)
+    # But near the edges, where lines of both sides are averaged.
+    far = 4 * 2 * RADIUS  # twice the radius, in pixels of a copy half as large
+    inner = np.ones(pixels.shape[:2], bool)
+    for edge in (200, 500) if given else (300, 900):
+        (inner if given else inner.T)[edge - far : edge + far] = False
+    assert np.abs(restored.astype(int) - expected)[inner].max() <= 3

@@ -1,0 +1,87 @@
+"""Smooth damage, mended in a small copy of the picture, and what changed there carried over.
+
+Haze and shadows are wider than a tile, which holds too little of them to tell them from what they
+lie on, and nothing of them is finer than a small copy shows. So the network gets the whole picture,
+small; then each pixel of the picture itself changes as its surroundings did there, by a line from
+before to after that is fitted in each channel (the fast guided filter of He and Sun 2015, guided by
+the damaged picture): fine detail is kept, and grows with the contrast.
+
+The side of the copy is the task's; what it and the fit bring: `benchmarks/small_copy.py`.
+"""
+
+import cv2
+import numpy as np
+
+from drcnet_cli.imageio import from_unit, to_unit
+
+RADIUS = 8  # pixels of the copy that a line is fitted to, and that lines are averaged over
+EVENNESS = 1e-3  # variance below which a surface shifts in brightness without gaining contrast
+_BAND = 64  # rows at once: memory does not grow with what each pixel's line takes
+
+
+def reduced(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return H x W x C pixels with `side` pixels along the longer side, in their own type.
+
+    Pictures that are no larger come back as they are.
+    """
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    small = max(1, round(height * scale)), max(1, round(width * scale))
+    copy = cv2.resize(pixels, small[::-1], interpolation=cv2.INTER_AREA)
+    return copy.reshape(*small, pixels.shape[2])
+
+
+def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return h x w x C pixels as height x width x C, in their own type."""
+    large = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    return large.reshape(height, width, pixels.shape[2])
+
+
+def carry_over(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Change H x W x C pixels as a small copy of them, h x w x C, changed; same type back.
+
+    The copy may be of another type. Where it did not change, pixels stay exactly as they are.
+    """
+    height, width = pixels.shape[:2]
+    lines = [_widened(each, width) for each in _fit(_unit(before), _unit(after))]
+    place = (np.arange(height, dtype=np.float32) + 0.5) * (len(before) / height) - 0.5
+    place = place.clip(0, len(before) - 1)
+    above = place.astype(np.intp)
+    below = np.minimum(above + 1, len(before) - 1)
+    share = (place - above).astype(np.float32)[:, None, None]
+    changed = np.empty_like(pixels)
+    for top in range(0, height, _BAND):
+        rows = slice(top, top + _BAND)
+        slope, offset = (
+            each[above[rows]] + share[rows] * (each[below[rows]] - each[above[rows]])
+            for each in lines
+        )
+        mended = (slope * _unit(pixels[rows]) + offset).clip(0, 1)
+        changed[rows] = from_unit(mended.transpose(2, 0, 1), like=changed[rows])
+    return changed
+
+
+def _fit(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit after = slope * before + offset around each pixel: two of h x w x C."""
+    mean, mean_after = _average(before), _average(after)
+    variance = _average(before * before) - mean * mean
+    covariance = _average(before * after) - mean * mean_after
+    # Where nothing varies the slope is 1.
+    slope = (covariance + EVENNESS) / (variance + EVENNESS)
+    return _average(slope), _average(mean_after - slope * mean)
+
+
+def _average(values: np.ndarray) -> np.ndarray:
+    side = 2 * RADIUS + 1
+    return cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)
+
+
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    return enlarged(values, len(values), width)
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    """Return H x W x C pixels as float32 in [0, 1], in that layout."""
+    return np.ascontiguousarray(to_unit(pixels).transpose(1, 2, 0))
