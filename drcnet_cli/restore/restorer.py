@@ -217,10 +217,12 @@ class Restorer:
         mask: np.ndarray | None,
     ) -> np.ndarray:
         """Restore as `_restore` does, what the network sees being a small copy."""
-        small_mask = None if mask is None else reduced(mask, self.rule.small_side)
         before = self._copy(pixels)
+        if mask is None:
+            return carry_over(pixels, before, self._restore(before, on_progress, None))
+        small_mask = reduced(mask, self.rule.small_side)
         after = self._restore(before, on_progress, small_mask)
-        if mask is not None and not self._told:
+        if not self._told:
             mask[...] = enlarged(small_mask, *mask.shape[:2])
         return carry_over(pixels, before, after)
 
