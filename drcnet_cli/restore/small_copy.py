@@ -14,7 +14,7 @@ import numpy as np
 
 from drcnet_cli.imageio import from_unit, to_unit
 
-RADIUS = 8  # pixels of the copy that a line is fitted to, and that lines are averaged over
+RADIUS = 16  # pixels of the copy that a line is fitted to, and that lines are averaged over
 EVENNESS = 1e-3  # variance below which a surface shifts in brightness without gaining contrast
 _BAND = 64  # rows at once: memory does not grow with what each pixel's line takes
 
