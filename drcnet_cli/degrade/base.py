@@ -25,8 +25,8 @@ class Degraded:
     """A pair to learn from; both are float32, 3 x H x W, aligned.
 
     `clean` is what restoring `degraded` should give: the given image, which the camera-noise
-    pipeline may have softened. `mask`, 1 x H x W of zeros and ones, tells which pixels are damaged,
-    where the degradation leaves others as they are.
+    pipeline or a video's blur may have softened. `mask`, 1 x H x W of zeros and ones, tells which
+    pixels are damaged, where the degradation leaves others as they are.
     """
 
     degraded: Array

@@ -75,7 +75,11 @@ def test_another_seed_gives_another_result(kind):
     assert np.abs(one - two).max() > 1 / 255
 
 
-@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - {"noise", "camera", "nothing"}))
+# A camera's picture and a video's frame are themselves not quite sharp.
+SOFTENED = {"noise", "camera", "nothing", "blur-video"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(DEGRADATIONS) - SOFTENED))
 def test_the_clean_image_is_the_given_one(kind):
     image = draw_scene(np.random.default_rng(0), 32, 48)
     np.testing.assert_array_equal(degrade(image, kind, np.random.default_rng(3)).clean, image)
