@@ -17,6 +17,7 @@ from drcnet_cli.degrade import degrade
 from drcnet_cli.imageio import read_picture, to_unit
 from drcnet_cli.metrics import psnr
 from drcnet_cli.tasks import TASKS
+from drcnet_cli.train.samples import middle
 
 # Quarter turns, and whether mirrored left to right: --ensemble averages the first four.
 VIEWS = [(0, False), (0, True), (2, False), (2, True)]
@@ -49,10 +50,8 @@ def main() -> None:
     for task in args.tasks:
         restorer, rows = load_model(task).restorer(), []
         for index, path in enumerate(paths):
-            pixels = read_picture(path).pixels
-            top, left = ((size - args.side) // 2 for size in pixels.shape[:2])
-            clean = pixels[max(top, 0) :, max(left, 0) :][: args.side, : args.side]
-            pair = degrade(to_unit(clean), TASKS[task].degradation, np.random.default_rng(index))
+            clean = to_unit(middle(read_picture(path).pixels, args.side))
+            pair = degrade(clean, TASKS[task].degradation, np.random.default_rng(index))
             bad, good = (each.transpose(1, 2, 0) for each in (pair.degraded, pair.clean))
             bad = np.ascontiguousarray(np.clip(bad, 0, 1))
             made = [turned_back(restorer.restore(turned(bad, *view)), *view) for view in VIEWS]

@@ -1,7 +1,7 @@
 """Haze and shadows mended in a small copy, against tiles of the picture: PSNR and seconds.
 
     python benchmarks/small_copy.py CLEAN_FOLDER [--tasks dehaze deshadow] [--sides 256 384 512 768]
-                                    [--radii 8] [--count 12]
+                                    [--radii 16] [--count 12]
 
 Photographs (of the folder, evenly picked) are degraded by the task's own mix and restored in tiles
 as the checkpoint was trained, in one piece, and by copies of several sides; "+" is what changed
@@ -11,6 +11,7 @@ there, enlarged and added, where `drcnet restore` fits lines.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -45,11 +46,7 @@ def ways(model: LoadedModel, sides: list[int], radii: list[int]) -> Iterator[Way
     for side in sides:
         yield f"{side} +", by_copy(whole.restore, side, add)
         for radius in radii:
-
-            def carry(*pictures: np.ndarray, radius: int = radius) -> np.ndarray:
-                small_copy.RADIUS = radius
-                return small_copy.carry_over(*pictures)
-
+            carry = partial(small_copy.carry_over, radius=radius)
             yield f"{side}, radius {radius}", by_copy(whole.restore, side, carry)
 
 

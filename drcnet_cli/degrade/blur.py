@@ -162,9 +162,9 @@ def draw_frames(
     """
     shutter = rng.uniform(0, 1) * 2 / (count - 1) * np.array([-1 / 3, 0, 1 / 3])
     time = (np.linspace(-1, 1, count)[:, None] + shutter).ravel()
-    bends = np.array([1.0, *rng.normal(0, rng.uniform(0, 0.6), 2) / (2, 3)])
+    bends = rng.normal(0, rng.uniform(0, 0.6), 2) / (2, 3)
     across = rng.normal(0, rng.uniform(0, 0.4), 2) / (2, 3)
-    along = bends[0] * time + bends[1] * time**2 + bends[2] * time**3
+    along = time + bends[0] * time**2 + bends[1] * time**3
     aside = across[0] * time**2 + across[1] * time**3
     heading = rng.uniform(0, 2 * np.pi)
     cosine, sine = np.cos(heading), np.sin(heading)

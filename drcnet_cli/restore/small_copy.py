@@ -39,13 +39,16 @@ def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return large.reshape(height, width, pixels.shape[2])
 
 
-def carry_over(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def carry_over(
+    pixels: np.ndarray, before: np.ndarray, after: np.ndarray, radius: int = RADIUS
+) -> np.ndarray:
     """Change H x W x C pixels as a small copy of them, h x w x C, changed; same type back.
 
     The copy may be of another type. Where it did not change, pixels stay exactly as they are.
     """
     height, width = pixels.shape[:2]
-    lines = [_widened(each, width) for each in _fit(_unit(before), _unit(after))]
+    fitted = _fit(_unit(before), _unit(after), radius)
+    lines = [enlarged(each, len(before), width) for each in fitted]
     place = (np.arange(height, dtype=np.float32) + 0.5) * (len(before) / height) - 0.5
     place = place.clip(0, len(before) - 1)
     above = place.astype(np.intp)
@@ -58,30 +61,27 @@ def carry_over(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.
             each[above[rows]] + share[rows] * (each[below[rows]] - each[above[rows]])
             for each in lines
         )
-        mended = (slope * _unit(pixels[rows]) + offset).clip(0, 1)
+        mended = slope * _unit(pixels[rows]) + offset
         changed[rows] = from_unit(mended.transpose(2, 0, 1), like=changed[rows])
     return changed
 
 
-def _fit(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fit(before: np.ndarray, after: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Fit after = slope * before + offset around each pixel: two of h x w x C."""
-    mean, mean_after = _average(before), _average(after)
-    variance = _average(before * before) - mean * mean
-    covariance = _average(before * after) - mean * mean_after
+
+    def average(values: np.ndarray) -> np.ndarray:
+        side = 2 * radius + 1
+        mean = cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE)
+        return mean.reshape(values.shape)
+
+    mean, mean_after = average(before), average(after)
+    variance = average(before * before) - mean * mean
+    covariance = average(before * after) - mean * mean_after
     # Where nothing varies the slope is 1.
     slope = (covariance + EVENNESS) / (variance + EVENNESS)
-    return _average(slope), _average(mean_after - slope * mean)
-
-
-def _average(values: np.ndarray) -> np.ndarray:
-    side = 2 * RADIUS + 1
-    return cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE).reshape(values.shape)
-
-
-def _widened(values: np.ndarray, width: int) -> np.ndarray:
-    return enlarged(values, len(values), width)
+    return average(slope), average(mean_after - slope * mean)
 
 
 def _unit(pixels: np.ndarray) -> np.ndarray:
-    """Return H x W x C pixels as float32 in [0, 1], in that layout."""
+    """Return H x W x 1 or 3 pixels as H x W x 3 float32 in [0, 1]; gray is repeated."""
     return np.ascontiguousarray(to_unit(pixels).transpose(1, 2, 0))
