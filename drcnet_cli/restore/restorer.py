@@ -186,8 +186,16 @@ class Restorer:
             # Gray stays gray by construction, whatever tint a network would give it.
             gray = self._restore(np.ascontiguousarray(pixels[..., :1]), on_progress, mask)
             return np.repeat(gray, 3, axis=2)
-        if max(pixels.shape[:2]) > self.rule.small_side > 0:
-            return self._restore_by_copy(pixels, on_progress, mask)
+        by = self._restore_by_copy if self.rule.small_side else self._restore_by_tiles
+        return by(pixels, on_progress, mask)
+
+    def _restore_by_tiles(
+        self,
+        pixels: np.ndarray,
+        on_progress: Callable[[float], None],
+        mask: np.ndarray | None,
+    ) -> np.ndarray:
+        """Restore as `_restore` does, what the network sees being the pixels themselves."""
         self.tiles_left = 0
         plan = self.rule.plan(*pixels.shape[:2])
         restored = np.empty_like(pixels)
@@ -219,9 +227,9 @@ class Restorer:
         """Restore as `_restore` does, what the network sees being a small copy."""
         before = self._copy(pixels)
         if mask is None:
-            return carry_over(pixels, before, self._restore(before, on_progress, None))
+            return carry_over(pixels, before, self._restore_by_tiles(before, on_progress, None))
         small_mask = reduced(mask, self.rule.small_side)
-        after = self._restore(before, on_progress, small_mask)
+        after = self._restore_by_tiles(before, on_progress, small_mask)
         if not self._told:
             mask[...] = enlarged(small_mask, *mask.shape[:2])
         return carry_over(pixels, before, after)

@@ -6,6 +6,9 @@ small; then each pixel of the picture itself changes as its surroundings did the
 before to after that is fitted in each channel (the fast guided filter of He and Sun 2015, guided by
 the damaged picture): fine detail is kept, and grows with the contrast.
 
+A picture that is small already is its own copy: what is fitted is more even than what a network,
+not everywhere as sure, makes of one shade.
+
 The side of the copy is the task's; what it and the fit bring: `benchmarks/small_copy.py`.
 """
 

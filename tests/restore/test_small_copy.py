@@ -122,6 +122,21 @@ def test_the_network_sees_all_of_a_small_copy(shape, seen):
     assert restored.mean() == pytest.approx(pixels.mean() / 2, rel=0.02)
 
 
+def test_the_change_of_a_picture_that_is_small_already_is_fitted_too():
+    class Flicker(nn.Module):
+        def forward(self, x):
+            return x + 0.2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+
+    pixels = from_unit(
+        0.4 * to_unit(pixels_of(120, SIDE - 5)).astype(np.float32), like=pixels_of(1, 1)
+    )
+    alone = restorer(Flicker(), tiling=TileOptions(0)).restore(pixels)
+    restored = restorer(Flicker()).restore(pixels)
+    expected = carry_over(pixels, pixels, alone)
+    assert np.abs(restored.astype(int) - expected).max() <= 1  # `alone` is rounded
+    assert (restored.astype(float) - pixels).std() < 0.2 * (alone.astype(float) - pixels).std()
+
+
 @pytest.mark.parametrize("options", [TileOptions(64), TileOptions(0), TileOptions(overlap=8)])
 def test_who_asks_for_tiles_gets_the_picture_itself(options):
     network = Seen()
