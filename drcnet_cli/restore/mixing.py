@@ -50,13 +50,17 @@ def check_strength(strength: float) -> float:
     return strength
 
 
-def blend(pixels: np.ndarray, restored: np.ndarray, strength: float) -> np.ndarray:
-    """Mix two pictures of one shape and type: `strength` is the second one's share."""
-    if strength == 1:
+def blend(pixels: np.ndarray, restored: np.ndarray, strength: float | np.ndarray) -> np.ndarray:
+    """Mix two pictures of one shape and type, H x W x C.
+
+    `strength` is the second one's share: a number, or one for each pixel, H x W float32.
+    """
+    if isinstance(strength, float | int) and strength == 1:
         return restored
     mixed = np.empty_like(pixels)
+    shares = np.broadcast_to(np.float32(strength), pixels.shape[:2])
     for top in range(0, len(pixels), BLENDED_ROWS):
         rows = slice(top, top + BLENDED_ROWS)
         old, new = to_unit(pixels[rows]), to_unit(restored[rows])
-        mixed[rows] = from_unit(old + np.float32(strength) * (new - old), like=mixed)
+        mixed[rows] = from_unit(old + shares[rows] * (new - old), like=mixed)
     return mixed

@@ -22,8 +22,8 @@ from drcnet_cli.imageio.pixels import to_unit as as_float
 from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
-from drcnet_cli.restore.mixing import check_strength, keep_luma
-from drcnet_cli.restore.small_copy import carry_over, enlarged, reduced
+from drcnet_cli.restore.mixing import blend, check_strength, keep_luma
+from drcnet_cli.restore.small_copy import carry_over, enlarged, faded, reduced
 from drcnet_cli.restore.tile_runner import TileRunner
 from drcnet_cli.restore.tiling import TileOptions, TilePlan, pad_tile
 from drcnet_cli.tasks import TASKS
@@ -230,9 +230,11 @@ class Restorer:
             return carry_over(pixels, before, self._restore_by_tiles(before, on_progress, None))
         small_mask = reduced(mask, self.rule.small_side)
         after = self._restore_by_tiles(before, on_progress, small_mask)
-        if not self._told:
-            mask[...] = enlarged(small_mask, *mask.shape[:2])
-        return carry_over(pixels, before, after)
+        changed = carry_over(pixels, before, after)
+        if self._told:  # to the pixel, which what a copy's surroundings tell is not
+            return blend(pixels, changed, faded(mask))
+        mask[...] = enlarged(small_mask, *mask.shape[:2])
+        return changed
 
     def _copy(self, pixels: np.ndarray) -> np.ndarray:
         """Return what the network gets to see of a picture, cut in tiles or not."""

@@ -19,6 +19,8 @@ from drcnet_cli.imageio import from_unit, to_unit
 
 RADIUS = 16  # pixels of the copy that a line is fitted to, and that lines are averaged over
 EVENNESS = 1e-3  # variance below which a surface shifts in brightness without gaining contrast
+FADE = 4  # pixels of the picture
+_WHITE = 128
 _BAND = 64  # rows at once: memory does not grow with what each pixel's line takes
 
 
@@ -67,6 +69,17 @@ def carry_over(
         mended = slope * _unit(pixels[rows]) + offset
         changed[rows] = from_unit(mended.transpose(2, 0, 1), like=changed[rows])
     return changed
+
+
+def faded(mask: np.ndarray) -> np.ndarray:
+    """Return by how much each pixel may change, H x W in 0..1, of an H x W x 1 uint8 mask.
+
+    1 where it is white (128 and more), and from there to 0 within 2 * FADE pixels.
+    """
+    side = 2 * FADE + 1
+    white = np.where(mask >= _WHITE, np.uint8(255), np.uint8(0))
+    wide = cv2.dilate(white, np.ones((side, side), np.uint8))
+    return cv2.blur(wide, (side, side)) / np.float32(255)
 
 
 def _fit(before: np.ndarray, after: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from drcnet_cli.networks.spair.network import SPAIR
 from drcnet_cli.restore.outcome import WriteOptions
 from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage
-from drcnet_cli.restore.small_copy import RADIUS
+from drcnet_cli.restore.small_copy import FADE, RADIUS
 from drcnet_cli.restore.tiling import TileOptions
 
 CONFIG = SPAIRConfig(widths=(4, 4), localisation_widths=(4, 4), only_masked=True)
@@ -150,6 +150,9 @@ def test_masks_of_a_picture_restored_by_a_small_copy(given):
     if given:
         assert found is mask
         expected = np.where(mask == 255, 0, pixels)
+        kept = np.ones(pixels.shape[:2], bool)
+        kept[200 - 2 * FADE : 500 + 2 * FADE] = False
+        assert np.array_equal(restored[kept], pixels[kept])
     else:
         assert np.abs(found.astype(int)[:, 310:890] - 220).max() <= 1
         assert np.abs(found.astype(int)[:, 910:] - 40).max() <= 1

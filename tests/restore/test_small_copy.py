@@ -11,8 +11,9 @@ from torch import nn
 from drcnet_cli.imageio import from_unit, to_unit
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.restore.mixing import blend
 from drcnet_cli.restore.restorer import Restorer
-from drcnet_cli.restore.small_copy import RADIUS, carry_over, enlarged, reduced
+from drcnet_cli.restore.small_copy import FADE, RADIUS, carry_over, enlarged, faded, reduced
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.tasks import TASKS
 
@@ -87,6 +88,23 @@ def test_a_line_is_that_of_the_surroundings():
     expected = windows(slope).mean(-1) * before[..., 0] + windows(offset).mean(-1)
     changed = carry_over(before, before, after)[..., 0]
     np.testing.assert_allclose(changed, expected.clip(0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_mask_fades_over_a_few_pixels_and_blending_by_it_is_exact_beyond(dtype):
+    mask = np.zeros((50, 70, 1), np.uint8)
+    mask[20:30, 25:40] = 255
+    mask[:5, 60:] = 127  # not white
+    share = faded(mask)
+    rows, columns = np.mgrid[:50, :70]
+    far = np.maximum(np.maximum(20 - rows, rows - 29), np.maximum(25 - columns, columns - 39))
+    assert (share[far <= 0] == 1).all() and (share[far >= 2 * FADE + 1] == 0).all()
+    assert (np.diff(share[25, 25 - 2 * FADE : 26]) > 0).all()
+    before, after = pixels_of(50, 70, dtype=dtype), pixels_of(50, 70, dtype=dtype, seed=1)
+    mixed = blend(before, after, share)
+    assert mixed.dtype == dtype
+    assert np.array_equal(mixed[share == 0], before[share == 0])
+    np.testing.assert_allclose(mixed[share == 1], after[share == 1], rtol=0, atol=1e-6)
 
 
 class Seen(nn.Module):
