@@ -71,15 +71,21 @@ class Made:
         format, which the outputs' names say. Raises WeightsError, UsageError for no checkpoint.
         """
         from drcnet_cli.files.finisher import recipe
+        from drcnet_cli.tasks import ANY_DAMAGE, CERTAIN
         from drcnet_cli.weights.fetch import identify
+        from drcnet_cli.weights.manifest import load_manifest
 
         # Told only where there are any, so that outputs of before stay finished.
         told: dict[str, object] = {"mask": str(self.mask)} if self.mask else {}
         told |= {} if self.crf is None else {"crf": self.crf}
         told |= {"keep_grain": self.keep_grain} if self.keep_grain else {}
+        checkpoint = identify(self.checkpoint)
+        known = load_manifest().by_sha256(checkpoint)
+        if self.experts and known is not None and known.task == ANY_DAMAGE:
+            told["chosen_from"] = {task: identify(task) for task in CERTAIN}
         return recipe(
             **told,
-            checkpoint=identify(self.checkpoint),
+            checkpoint=checkpoint,
             tile=self.tile,
             overlap=self.overlap,
             ensemble=self.ensemble,

@@ -12,13 +12,9 @@ import numpy as np
 from drcnet_cli.restore.diagnosis import Diagnosis, diagnose
 from drcnet_cli.restore.mixing import blend
 from drcnet_cli.restore.restorer import Restorer
+from drcnet_cli.tasks import CERTAIN
 
 Experts = Callable[[str, Callable[[str], None]], Restorer]
-
-# What share of a picture's likely kinds each task must be called for by, in the order in which they
-# restore: noise comes last in a picture's life, haze and blur come first. These two change sound
-# pictures the most (clean ones come back at 25 to 36 dB), so that there must be little doubt.
-CERTAIN = {"denoise": 0.5, "derain": 0.5, "deblur": 0.99, "dehaze": 0.99}
 
 
 class LookingRestorer(Restorer):

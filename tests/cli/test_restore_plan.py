@@ -1,6 +1,7 @@
 """What `drcnet restore` decides and says before it computes."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from drcnet_cli.cli._options import _use_threads
 from drcnet_cli.cli._restore_plan import Asked, Made, Masks, choose_names, plan_run, plan_stream
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.restore.outcome import WriteOptions
+from drcnet_cli.weights.manifest import load_manifest
 
 MADE = Made("denoise", "auto", None, False, 1.0)
 NO_MASKS = Masks(None, None, "png")
@@ -56,6 +58,22 @@ def test_a_recipe_knows_what_changes_results(tiny_weights):
     assert MADE.recipe(WriteOptions(keep_dates=True)) == MADE.recipe(WRITTEN)
     with pytest.raises(WeightsError, match=r"missing\.safetensors"):
         Made(Path("missing.safetensors"), "auto", None, False, 1.0).recipe(WRITTEN)
+
+
+def test_autos_recipe_knows_the_checkpoints_that_it_chooses_from(monkeypatch):
+    auto = Made("auto", "auto", None, False, 1.0)
+    before, alone = auto.recipe(WRITTEN), replace(auto, experts=False).recipe(WRITTEN)
+    assert Made("airnet-s-auto", "auto", None, False, 1.0).recipe(WRITTEN) == before != alone
+    manifest = load_manifest()
+    renewed = [
+        replace(each, sha256="0" * 64) if each.name == "drcnet-s-derain" else each
+        for each in manifest.checkpoints
+    ]
+    other = replace(manifest, checkpoints=tuple(renewed))
+    for place in ("fetch", "manifest"):
+        monkeypatch.setattr(f"drcnet_cli.weights.{place}.load_manifest", lambda: other)
+    assert auto.recipe(WRITTEN) != before
+    assert replace(auto, experts=False).recipe(WRITTEN) == alone
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
