@@ -6,6 +6,7 @@ time) is fetched again, what is gone goes. It is all there, or the work does not
 
 import hashlib
 import os
+import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,8 @@ from drcnet_cli.files.remote import LARGEST, find_object, list_objects, read_obj
 from drcnet_cli.progress import Progress, no_progress
 
 _AT_ONCE = 8  # requests
+_COPIES = "copies"
+_COPY = re.compile(rf"\b{_COPIES}[/\\][0-9a-f]{{16}}([/\\].*)?$")
 
 
 def copied_here(text: str, is_image: IsImage, progress: Progress = no_progress) -> Path:
@@ -39,7 +42,7 @@ def copied_here(text: str, is_image: IsImage, progress: Progress = no_progress) 
             wanted[place] = found
     if not wanted:
         raise UsageError(f"There are no pictures in {address}.", "Name a folder of photographs.")
-    folder = cached_folder(address, "copies", "pictures")
+    folder = cached_folder(address, _COPIES, "pictures")
     _forget_others(folder, wanted)
     missing = [(folder / place, found) for place, found in wanted.items()]
     missing = [(path, found) for path, found in missing if not _is_copy(path, found)]
@@ -47,6 +50,12 @@ def copied_here(text: str, is_image: IsImage, progress: Progress = no_progress) 
         for done, _ in enumerate(pool.map(lambda pair: _copy(*pair), missing), 1):
             progress(done, len(missing))
     return folder / lone.name if lone else folder
+
+
+def place_in_cache(path: str) -> str:
+    """Return a path; of a copy only what is the same in every machine's cache folder."""
+    found = _COPY.search(path)
+    return found[0] if found else path
 
 
 def cached_folder(address: Address, kind: str, name: str) -> Path:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from drcnet_cli import settings
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
+from drcnet_cli.files.copies import place_in_cache
 from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from drcnet_cli.text import shorten
@@ -322,24 +323,37 @@ def _state_to_resume(config: TrainConfig) -> State | None:
         return None
     state = load_state(path)
     try:
+        described_network(state)
+        changed = _changes(state.config, config)
+        if config.resume == "auto" and changed:
+            raise UsageError(
+                f"{config.folder} holds a run with other settings: {', '.join(changed)}.",
+                f"Give another --out; or --resume never to begin anew; or --resume {path} to go on "
+                "with the new settings.",
+            )
+        optimizer = state.config.get("optimizer")
+        if any(change.startswith("optimizer ") for change in changed):
+            raise UsageError(
+                f"{path} cannot go on with another optimiser than {shorten(optimizer)}.",
+                f"Give --optimizer {shorten(optimizer)}; or --init BEST.safetensors for its "
+                "weights alone",
+            )
         check_state(state, config.optimizer)
     except CheckpointFormatError as error:
         raise not_a_state(path, error.message.rstrip(".")) from error
-    changed = _changes(state.config, config)
-    if config.resume == "auto" and changed:
-        raise UsageError(
-            f"{config.folder} holds a run with other settings: {', '.join(changed)}.",
-            f"Give another --out; or --resume never to begin anew; or --resume {path} to go on "
-            "with the new settings.",
-        )
+    if path.parent.resolve() != config.folder.resolve():
+        state.progress.best = None  # the best of that run does not lie here
     return state
 
 
 def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Name the settings that changed and that a run depends on."""
-    now = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
+    now = _comparable(asdict(config))
     shape = before["network"]
-    before = {**_BEFORE_THEY_CAME, **before, "network": before.get("arch", DEFAULT_NETWORK)}
+    before = _comparable({**_BEFORE_THEY_CAME, **before})
+    before["network"] = before.get("arch", DEFAULT_NETWORK)
+    if config.init and now["network"] == DEFAULT_NETWORK:  # unasked: --init decided
+        now["network"] = before["network"]
     for name, usual in _UNASKED.items():
         # Given, they are compared with the network there is, which --init may have decided.
         if now[name]:
@@ -351,6 +365,14 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
         for name, value in now.items()
         if name not in _MAY_CHANGE and name in before and before[name] != value
     ]
+
+
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON has them, copies of addresses by what they are copies of."""
+    values = json.loads(json.dumps(settings))
+    for name in ("lq", "gt", "masks"):
+        values[name] = place_in_cache(values[name])
+    return {**values, "clean": [place_in_cache(folder) for folder in values["clean"]]}
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from drcnet_cli.errors import RemoteError, UsageError
 from drcnet_cli.files import remote
-from drcnet_cli.files.copies import copied_here
+from drcnet_cli.files.copies import copied_here, place_in_cache
 
 
 def is_image(place):
@@ -49,6 +49,16 @@ def test_a_copy_is_made_once_and_brought_up_to_date(memory, monkeypatch):
     assert fetched == ["/photos/a.png"]
     assert names(folder) == {"a.png", "sub/b.png"}
     assert (folder / "a.png").read_bytes() == b"other"
+
+
+def test_a_copys_place_is_the_same_in_every_cache(memory, tmp_path, monkeypatch):
+    memory.pipe_file("/photos/a.png", b"x")
+    places = set()
+    for cache in ("one", "other"):
+        monkeypatch.setenv("DRCNET_CACHE", str(tmp_path / cache))
+        places.add(place_in_cache(str(copied_here("memory://photos", is_image))))
+    assert len(places) == 1 and "one" not in places.pop()
+    assert place_in_cache("/data/copies/2024/photos") == "/data/copies/2024/photos"
 
 
 def test_a_lone_picture(memory):

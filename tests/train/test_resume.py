@@ -303,3 +303,20 @@ def test_a_state_from_before_networks_had_names_goes_on(clean, tmp_path):
         del state.config[key]
     save_state(tmp_path, state)
     assert train(tiny(clean, tmp_path, steps=2)).step == 2
+
+
+def test_a_state_goes_on_elsewhere_with_a_best_of_its_own(clean, tmp_path):
+    first = train(tiny(clean, tmp_path / "first", steps=2))
+    state = str(tmp_path / "first" / STATE_NAME)
+    second = train(tiny(clean, tmp_path / "second", steps=3, lr=1e-9, lr_min=0.0, resume=state))
+    assert first.best is not None and second.best is not None
+    assert (tmp_path / "second" / "best.safetensors").exists()
+
+
+def test_a_state_of_another_optimiser_is_not_called_damaged(clean, tmp_path):
+    train(tiny(clean, tmp_path, steps=2, optimizer="adam"))
+    with pytest.raises(UsageError, match="other settings: optimizer was 'adam'"):
+        train(tiny(clean, tmp_path, steps=4, optimizer="muon"))
+    state = str(tmp_path / STATE_NAME)
+    with pytest.raises(UsageError, match="another optimiser than 'adam'"):
+        train(tiny(clean, tmp_path / "new", steps=4, optimizer="muon", resume=state))

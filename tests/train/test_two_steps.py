@@ -60,6 +60,17 @@ def test_a_run_cut_off_and_resumed_ends_as_an_undisturbed_one(clean, tmp_path, m
         assert torch.equal(value, other[name]), name
 
 
+def test_a_run_from_a_file_goes_on_by_the_same_command(clean, tmp_path):
+    train(spair(clean, tmp_path / "first", steps=2))
+    # The file decides the network: nobody names it.
+    file = str(tmp_path / "first" / "final.safetensors")
+    begun = {"network": "drcnet", "width": 0, "depth": 0, "set": [], "init": file}
+    train(spair(clean, tmp_path / "second", steps=2, **begun))
+    assert train(spair(clean, tmp_path / "second", steps=4, **begun)).step == 4
+    with pytest.raises(UsageError, match="network was 'spair'"):
+        train(spair(clean, tmp_path / "second", steps=4, **{**begun, "network": "airnet"}))
+
+
 def test_one_learns_after_the_other(clean, tmp_path):
     run = Training(spair(clean, tmp_path, steps=10, lr_min=1e-4, warmup=0.0), loop.NoListener())
     network, average = run.parts.network, run.parts.average.network
