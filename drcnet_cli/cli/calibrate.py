@@ -13,6 +13,8 @@ from drcnet_cli.errors import UsageError
 if TYPE_CHECKING:
     from drcnet_cli.train.kinds import Accuracy
 
+_CACHE_MB = 1024  # of photographs to learn from, and of those to measure on
+
 
 def calibrate(
     source: Annotated[Path, typer.Argument(metavar="IN.safetensors", show_default=False)],
@@ -51,27 +53,34 @@ def calibrate(
         raise UsageError(f"{destination} exists already.", "Use --overwrite to replace it")
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.networks.checkpoint import load_checkpoint, save_checkpoint
-    from drcnet_cli.train.data import photographs
+    from drcnet_cli.train.cache import PictureCache
+    from drcnet_cli.train.data import name_some, photographs
     from drcnet_cli.train.holdout import hold_out
     from drcnet_cli.train.kinds import DEFAULT_KINDS, measure_kinds, teach_kinds
 
     network, info = load_checkpoint(source)
     names = tuple(kinds.split(",")) if kinds else DEFAULT_KINDS
-    training, held = hold_out(photographs(clean), holdout, lambda item: item[0])
+    training, held = (
+        PictureCache([path for _, path in part], _CACHE_MB)
+        for part in hold_out(photographs(clean), holdout, lambda item: item[0])
+    )
     if destination is not None:
         with Bar(shown=not quiet) as bar:
             info = teach_kinds(
                 network,
                 info,
-                [path for _, path in training],
+                training,
                 names,
                 minutes=minutes,
                 seed=seed,
                 progress=bar.follow("learning"),
             )
         save_checkpoint(destination, network.state_dict(), info)
-    if held:
-        _print(measure_kinds(network, info, [path for _, path in held], names), as_json)
+    accuracy = measure_kinds(network, info, held, names)
+    if accuracy.trials:
+        _print(accuracy, as_json)
+    if left_out := [*training.left_out(), *held.left_out()]:
+        note(f"{len(left_out)} pictures could not be used and were left out: {name_some(left_out)}")
     if destination is not None and not quiet:
         note(f"Wrote {destination}: {len(names)} kinds, {len(training)} photographs.")
 

@@ -199,9 +199,10 @@ def describe_regions(evaluation: Evaluation) -> str:
     means = evaluation.region_means()
     if "psnr_inside" not in means:
         return ""
+    kept = _number(means.get("kept_outside", math.nan), ".2f")
     said = (
         f"Inside the masks {_pair(means, 'psnr_inside')} dB, outside "
-        f"{_pair(means, 'psnr_outside')} dB, where the result is {means['kept_outside']:.2f} dB "
+        f"{_pair(means, 'psnr_outside')} dB, where the result is {kept} dB "
         "from the input (in brackets, the input's)."
     )
     if not evaluation.protocol.lab:

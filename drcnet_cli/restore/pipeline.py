@@ -18,7 +18,6 @@ import numpy as np
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.files.addresses import Place
-from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
@@ -284,9 +283,10 @@ def _write_job(
     if mask is not None and job.mask_out is not None:
         try:
             write_picture(Picture(mask), job.mask_out)
-        except DrcnetError as error:
+        except (DrcnetError, MemoryError) as error:
             gate.give_back(picture.pixels.nbytes)
-            return replace(outcome, error=error)
+            failure = error if isinstance(error, DrcnetError) else _too_large(job.mask_out)
+            return replace(outcome, error=failure)
 
     write = partial(_write, outcome, picture, job.destination, options, gate)
     outcome = write(lambda whole: notes.extend(finisher.finish(job, whole)))
@@ -317,8 +317,6 @@ def _write(
         return replace(outcome, error=error)
     except MemoryError:
         return replace(outcome, error=_too_large(destination))
-    except OSError as error:
-        return replace(outcome, error=refusal(destination, error))
     finally:
         gate.give_back(picture.pixels.nbytes)
     return replace(outcome, notes=(*outcome.notes, *notes))

@@ -119,7 +119,7 @@ class PictureCache:
 
     def _decode_again(self, number: int) -> Pixels:
         if number not in self._recent:
-            # A pair's two pictures, which several crops in a row may need.
-            self._recent = dict(list(self._recent.items())[-1:])
+            # A pair's two pictures and its mask, which several crops in a row may need.
+            self._recent = dict(list(self._recent.items())[-2:])
             self._recent[number] = read_rgb8(self.paths[number])
         return self._recent[number]

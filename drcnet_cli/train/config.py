@@ -235,12 +235,16 @@ def build_config(
             raise UsageError(f"Unknown preset {preset!r}.", f"Presets: {', '.join(PRESETS)}")
         config = TrainConfig.from_mapping(PRESETS[preset], config)
     if file is not None:
-        config = TrainConfig.from_mapping(read_toml(file), config, str(file))
+        config = _changed(config, read_toml(file), str(file))
     given = {name: value for name, value in flags.items() if value is not None}
+    return _changed(config, given)
+
+
+def _changed(config: TrainConfig, values: Mapping[str, Any], *source: str) -> TrainConfig:
     # A budget in one unit takes the place of one in the other from further back.
-    if "steps" in given or "minutes" in given:
+    if "steps" in values or "minutes" in values:
         config = replace(config, steps=0, minutes=0.0)
-    return TrainConfig.from_mapping(given, config)
+    return TrainConfig.from_mapping(values, config, *source)
 
 
 def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:

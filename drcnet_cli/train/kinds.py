@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from drcnet_cli.degrade import degrade, is_kind, margin_of
 from drcnet_cli.degrade.base import quantize
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.prototypes import NOTHING, find_prototypes
@@ -54,7 +53,6 @@ DEFAULT_KINDS = (
     "haze+rain",
 )
 _HELD_SEED = 1_000_003  # of held pictures: the same in all runs
-_CACHE_MB = 1024
 BATCH = 32
 SIDE = 2 * PATCH  # of the pictures that prototypes are found and measured on
 LEARNING_RATE = 1e-3
@@ -148,7 +146,7 @@ def degraded_crop(picture: Pixels, kind: str, side: int, rng: np.random.Generato
 def teach_kinds(
     network: nn.Module,
     info: CheckpointInfo,
-    photographs: Sequence[Path],
+    photographs: PictureCache,
     kinds: Sequence[str],
     *,
     minutes: float,
@@ -164,17 +162,23 @@ def teach_kinds(
     """
     check_kinds(kinds)
     summarise = summariser(network, info)
-    cache = PictureCache(list(photographs), _CACHE_MB)
     network.eval().requires_grad_(False)
     if minutes:
-        batches = DataLoader(KindSource(cache, kinds, seed), batch_size=None, num_workers=workers)
+        batches = DataLoader(
+            KindSource(photographs, kinds, seed), batch_size=None, num_workers=workers
+        )
         assert info.architecture.summary_modules is not None
         modules = info.architecture.summary_modules(network)
         _learn(summarise, modules, iter(batches), len(kinds), 60 * minutes, progress)
     summaries = {kind: [] for kind in kinds}
-    for kind, picture in _pictures(cache, kinds, seed, 1):
+    for kind, picture in _pictures(photographs, kinds, seed, 1):
         pixels = picture.transpose(1, 2, 0)
         summaries[kind].append(whole_summary(summarise, torch.device("cpu"), pixels))
+    if (least := min(map(len, summaries.values()))) < 2:  # kinds are told by how pictures differ
+        raise UsageError(
+            f"Of {len(photographs)} photographs to learn from {least} can be used.",
+            "Give --clean a folder of more: at least two, better a hundred",
+        )
     return replace(info, prototypes=find_prototypes(summaries))
 
 
@@ -225,13 +229,17 @@ def _pictures(
     """Yield each photograph in each kind, 3 x SIDE x SIDE, `rounds` times."""
     for turn, number, kind in itertools.product(range(rounds), range(len(cache)), kinds):
         rng = np.random.default_rng((seed, turn, number, *kind.encode()))
-        yield kind, degraded_crop(cache[number], kind, SIDE, rng)
+        try:
+            picture = cache[number]
+        except ImageError:  # which the cache counts
+            continue
+        yield kind, degraded_crop(picture, kind, SIDE, rng)
 
 
 def measure_kinds(
     network: nn.Module,
     info: CheckpointInfo,
-    photographs: Sequence[Path],
+    photographs: PictureCache,
     kinds: Sequence[str],
     *,
     rounds: int = 4,
@@ -241,9 +249,8 @@ def measure_kinds(
     Raises UsageError for a network that cannot tell.
     """
     check_kinds(kinds)
-    cache = PictureCache(list(photographs), _CACHE_MB)
     trials = []
-    for kind, picture in _pictures(cache, kinds, _HELD_SEED, rounds):
+    for kind, picture in _pictures(photographs, kinds, _HELD_SEED, rounds):
         found = diagnose(network, info, torch.device("cpu"), picture.transpose(1, 2, 0))
         trials.append(Trial(kind, found.likeliest))
     return Accuracy(tuple(trials))

@@ -89,6 +89,9 @@ def test_tables_say_it(evaluation):
     assert said in remarks(measured)
     assert "lab_all" in to_csv([measured]).splitlines()[0]
     assert describe_regions(evaluation([{}])) == ""
+    # Masks that cover their whole pictures leave nothing outside.
+    all_masked = {name: value for name, value in scores.items() if "outside" not in name}
+    assert "outside - (-) dB" in describe_regions(evaluation([all_masked]))
 
 
 def test_shadow_sets_are_tabled_beside_the_papers_figures_in_lab(evaluation):

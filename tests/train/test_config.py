@@ -44,9 +44,14 @@ def test_the_papers_settings():
     assert set(PRESETS) == {"paper"}
 
 
-def test_a_budget_given_in_another_unit_replaces_the_presets():
+def test_a_budget_given_in_another_unit_replaces_the_presets(tmp_path):
     config = build_config({"minutes": 5.0}, preset="paper")
     assert (config.steps, config.minutes) == (0, 5.0)
+    (tmp_path / "run.toml").write_text("minutes = 60\n")
+    config = build_config({}, file=tmp_path / "run.toml", preset="paper")
+    assert (config.steps, config.minutes) == (0, 60.0)
+    config = build_config({"steps": 9}, file=tmp_path / "run.toml", preset="paper")
+    assert (config.steps, config.minutes) == (9, 0.0)
 
 
 @pytest.mark.parametrize(

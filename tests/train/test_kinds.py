@@ -46,7 +46,7 @@ def test_what_is_taught_is_told_apart_and_restoring_stays_as_it_was(clean):
     info = teach_kinds(
         network,
         info,
-        clean[:4],
+        PictureCache(clean[:4], 16),
         KINDS,
         minutes=0.03,
         workers=0,
@@ -58,7 +58,9 @@ def test_what_is_taught_is_told_apart_and_restoring_stays_as_it_was(clean):
         assert torch.equal(network(x), before(x))
         assert not torch.equal(network.summarise(x), before.summarise(x))
     assert not any(module.training for module in network.modules())
-    exact, right = measure_kinds(network, info, clean[4:], KINDS, rounds=3).overall
+    exact, right = measure_kinds(
+        network, info, PictureCache(clean[4:], 16), KINDS, rounds=3
+    ).overall
     assert exact > 0.6 and right >= exact  # one in three by chance
 
 
@@ -66,7 +68,9 @@ def test_without_time_only_prototypes_are_found_and_twice_the_same(clean):
     network, info = fresh()
     before = copy.deepcopy(network.state_dict())
     one, two = (
-        teach_kinds(network, info, clean[:3], KINDS, minutes=0, workers=0).prototypes
+        teach_kinds(
+            network, info, PictureCache(clean[:3], 16), KINDS, minutes=0, workers=0
+        ).prototypes
         for _ in range(2)
     )
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -111,4 +115,22 @@ def test_kinds_that_cannot_be_told_apart_are_refused(kinds, said):
 def test_a_network_without_an_encoder_cannot_learn(clean):
     config = DRCNetConfig(width=4, depth=2)
     with pytest.raises(UsageError, match="DRCNet cannot learn"):
-        teach_kinds(DRCNet(config), CheckpointInfo(config), clean, KINDS, minutes=0)
+        teach_kinds(
+            DRCNet(config), CheckpointInfo(config), PictureCache(clean, 16), KINDS, minutes=0
+        )
+
+
+def test_damaged_photographs_are_left_out_and_counted(clean, tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(clean[0].read_bytes()[:200])
+    network, info = fresh()
+    learned = PictureCache([clean[0], damaged, clean[1]], 16)
+    info = teach_kinds(network, info, learned, KINDS, minutes=0, workers=0)
+    assert info.prototypes is not None and learned.left_out() == [damaged]
+    held = PictureCache([damaged, clean[2]], 16)
+    trials = measure_kinds(network, info, held, KINDS, rounds=1).trials
+    assert len(trials) == len(KINDS) and held.left_out() == [damaged]
+    with pytest.raises(UsageError, match="Of 2 photographs to learn from 1 can"):
+        few = PictureCache([damaged, clean[0]], 16)
+        teach_kinds(network, info, few, KINDS, minutes=0, workers=0)
+    assert not measure_kinds(network, info, PictureCache([damaged], 16), KINDS).trials

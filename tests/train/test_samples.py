@@ -187,6 +187,18 @@ def test_cache_keeps_what_fits_and_decodes_the_rest(tmp_path):
         np.testing.assert_array_equal(cache[number], picture(number, 512, 512))
 
 
+def test_cache_decodes_a_pair_and_its_mask_once_for_crops_in_a_row(tmp_path, monkeypatch):
+    paths = [write_picture(tmp_path / f"{number}.png", number, 64, 64) for number in range(3)]
+    cache, decoded = PictureCache(paths, 0), []
+    monkeypatch.setattr(
+        "drcnet_cli.train.cache.read_rgb8", lambda path: decoded.append(path) or read_rgb8(path)
+    )
+    for _ in range(4):
+        for number in range(3):
+            cache[number]
+    assert decoded == paths
+
+
 def test_cache_reads_a_kept_picture_once(tmp_path):
     path = write_picture(tmp_path / "a.png", 1)
     cache = PictureCache([path], 1)
