@@ -14,7 +14,7 @@ from tile_curve import find_photographs
 
 from drcnet_cli.api import load_model
 from drcnet_cli.degrade import degrade
-from drcnet_cli.imageio import read_picture, to_unit
+from drcnet_cli.imageio import read_picture, to_planes
 from drcnet_cli.metrics import psnr
 from drcnet_cli.tasks import TASKS
 from drcnet_cli.train.samples import middle
@@ -50,7 +50,7 @@ def main() -> None:
     for task in args.tasks:
         restorer, rows = load_model(task).restorer(), []
         for index, path in enumerate(paths):
-            clean = to_unit(middle(read_picture(path).pixels, args.side))
+            clean = to_planes(middle(read_picture(path).pixels, args.side))
             pair = degrade(clean, TASKS[task].degradation, np.random.default_rng(index))
             bad, good = (each.transpose(1, 2, 0) for each in (pair.degraded, pair.clean))
             bad = np.ascontiguousarray(np.clip(bad, 0, 1))

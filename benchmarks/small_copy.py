@@ -20,7 +20,7 @@ from tile_curve import find_photographs
 
 from drcnet_cli.api import load_model
 from drcnet_cli.degrade import degrade
-from drcnet_cli.imageio import read_picture, to_unit
+from drcnet_cli.imageio import read_picture, to_planes
 from drcnet_cli.metrics import psnr
 from drcnet_cli.restore import small_copy
 from drcnet_cli.restore.config import LoadedModel
@@ -79,7 +79,7 @@ def main() -> None:
     for task, name in zip(args.tasks, args.models or args.tasks, strict=True):
         pairs = []
         for index, path in enumerate(paths):
-            clean = to_unit(read_picture(path).pixels)
+            clean = to_planes(read_picture(path).pixels)
             pair = degrade(clean, TASKS[task].degradation, np.random.default_rng(index))
             both = (pair.degraded, pair.clean)
             pairs.append([np.ascontiguousarray(each.transpose(1, 2, 0)) for each in both])

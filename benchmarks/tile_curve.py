@@ -15,7 +15,7 @@ import numpy as np
 
 from drcnet_cli.api import load_model
 from drcnet_cli.degrade import DEGRADATIONS
-from drcnet_cli.imageio import read_picture, to_unit
+from drcnet_cli.imageio import read_picture, to_planes
 from drcnet_cli.metrics import psnr
 from drcnet_cli.restore.tiling import TileOptions
 
@@ -43,7 +43,7 @@ def degrade(clean: np.ndarray, task: str, sigma: float, seed: int) -> np.ndarray
     if task == "denoise":
         noisy = clean / 255 + rng.normal(0, sigma / 255, clean.shape)
         return noisy.astype(np.float32)  # unclipped, as the published protocol has it
-    worse = DEGRADATIONS[KINDS[task]](to_unit(clean), rng).degraded
+    worse = DEGRADATIONS[KINDS[task]](to_planes(clean), rng).degraded
     return np.ascontiguousarray(worse.transpose(1, 2, 0))
 
 

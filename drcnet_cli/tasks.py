@@ -128,7 +128,7 @@ TASKS: dict[str, Task] = {
         # One network for all takes an even gray for fog, and most even surfaces are drawn.
         Task(
             ANY_DAMAGE,
-            "noise, rain or haze, whichever there is",
+            "noise, rain, haze or blur, whichever there is",
             ("airnet5",),
             ("airnet5",),
         ),

@@ -327,7 +327,7 @@ def choose_checkpoint(
     if chosen is None:
         raise UsageError(
             "Nothing says what to remove.",
-            "Add --task derain, --task denoise or --task deblur (or --weights FILE)",
+            f"Add --task {', '.join(TASKS)} (or --weights FILE)",
         )
     if effort == FAST:
         return chosen

@@ -179,10 +179,8 @@ def summarise(
         _note_stale(plan)
     _report_unread(plan, quiet, as_json)
     _report_unreadable(plan, as_json)
-    for error in _once_if_full(failed):
+    for error in [*_once_if_full(failed), *([report_error] if report_error else [])]:
         note(f"Failed: {error.message} {error.hint}".rstrip())
-    if report_error:
-        note(f"Failed: {report_error.message} {report_error.hint}".rstrip())
     if failed or plan.unreadable or report_error or _only_unread(plan):
         raise typer.Exit(EXIT_SOME_FAILED)
 

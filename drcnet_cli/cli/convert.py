@@ -43,7 +43,6 @@ def convert(
         typer.Option("--key", metavar="NAME", help="Where in IN the state dict is, if not found."),
     ] = None,
     half: HalfOption = False,
-    float32: Annotated[bool, typer.Option("--float32", hidden=True)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that exists.")
     ] = False,
@@ -56,8 +55,6 @@ def convert(
     """
     from drcnet_cli.networks.convert import convert_file
 
-    if half and float32:  # the latter is accepted as it once was needed
-        raise UsageError("--half and --float32 name two types.", "Leave out either")
     levels = _levels(filter_levels) if filter_levels is not None else None
     said: dict[str, Any] = {"threshold": threshold, "delta": delta, "filter_levels": levels}
     info = convert_file(

@@ -38,7 +38,7 @@ def prepare(
     For pairs, run it on both folders with the same sizes: the crops' names match again.
     """
     from drcnet_cli.cli._progress import Bar
-    from drcnet_cli.train.crops import THREADS, CropPlan, prepare_folder
+    from drcnet_cli.train.prepare import THREADS, CropPlan, prepare_folder
 
     with Bar(shown=not quiet) as bar:
         result = prepare_folder(

@@ -3,7 +3,7 @@
 An image is float32 RGB, 3 x H x W, in [0, 1]; inside a degradation H x W x 3, as OpenCV wants.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Range = tuple[float, float]
 Streaks = Sequence[Array]
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _LEVELS = 65536
 
 
@@ -32,6 +33,10 @@ class Degraded:
     degraded: Array
     clean: Array
     mask: Array | None = None
+
+
+# An image and where what is drawn comes from, as `add_shadow` takes them.
+Degrade = Callable[[Array, np.random.Generator], Degraded]
 
 
 def to_hwc(image: Array) -> Array:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from drcnet_cli.degrade.base import (
+    LUMA,
     Array,
     Curve,
     Degraded,
@@ -32,7 +33,6 @@ from drcnet_cli.degrade.base import (
 )
 
 _CONTRASTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _BILINEAR_COLOR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
@@ -173,7 +173,7 @@ def _saturation(linear: Array) -> Array:
 
 def _smooth(residual: Array, rng: np.random.Generator, params: CameraParams) -> Array:
     """Denoise as cameras do: chroma noise smoothed widely, luma noise a little."""
-    luma = (residual @ _LUMA)[..., None]
+    luma = (residual @ LUMA)[..., None]
     chroma = residual - luma
     wide, narrow = rng.uniform(*params.chroma_smooth), rng.uniform(*params.luma_smooth)
     kept = np.float32(rng.uniform(0.0, 0.4))

@@ -18,7 +18,7 @@ from drcnet_cli.imageio.formats import (
 )
 from drcnet_cli.imageio.kinds import install_hint, is_unread_name, kind_of_name, unread_error
 from drcnet_cli.imageio.pages import Pages, parse_pages
-from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, is_gray, to_unit
+from drcnet_cli.imageio.picture import Metadata, Picture, from_unit, is_gray, to_planes
 from drcnet_cli.imageio.read import read_picture
 from drcnet_cli.imageio.several import Several, read_first, read_pictures
 from drcnet_cli.imageio.transparency import keep_hidden, parse_colour, visible_pixels
@@ -49,7 +49,7 @@ __all__ = [
     "read_first",
     "read_picture",
     "read_pictures",
-    "to_unit",
+    "to_planes",
     "unread_error",
     "visible_pixels",
     "writable_formats",

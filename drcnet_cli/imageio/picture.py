@@ -111,7 +111,7 @@ def peak_value(dtype: np.dtype) -> float:
     return _PEAKS[dtype]
 
 
-def to_unit(pixels: np.ndarray) -> np.ndarray:
+def to_planes(pixels: np.ndarray) -> np.ndarray:
     """Turn H x W x 1 or 3 into float32 3 x H x W in [0, 1]; gray is repeated.
 
     Exact for integers: `from_unit` gives back the same values. Floats pass as they are: readers

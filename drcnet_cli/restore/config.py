@@ -25,7 +25,7 @@ from drcnet_cli.weights.fetch import resolve
 class RestoreConfig:
     """Everything that decides a restoration, as it was asked for: nothing is loaded yet.
 
-    `checkpoint`: a name of `drcnet weights list`, a task (derain, denoise, deblur: its default
+    `checkpoint`: a name of `drcnet weights list`, a task (as derain: its default
     checkpoint) or a .safetensors file; empty while that is still to be said. `task`: what it must
     be made for; None: anything. `strength`: the result's share, from 0 (the input) to 1.
     `keep_grain`: that of the grain which denoising gives back. `experts`: where the checkpoint

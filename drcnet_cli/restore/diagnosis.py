@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio import to_unit
+from drcnet_cli.imageio import to_planes
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.tasks import tasks_of_kind
 
@@ -96,7 +96,7 @@ def cut_patches(pixels: np.ndarray) -> np.ndarray:
     tops, lefts = (_spread(length) for length in pixels.shape[:2])
     cuts = [pixels[top : top + height, left : left + width] for top in tops for left in lefts]
     # A test set's noise is not clipped; that of pictures, which the encoder has learned, is.
-    return np.stack([to_unit(cut).clip(0, 1) for cut in cuts])
+    return np.stack([to_planes(cut).clip(0, 1) for cut in cuts])
 
 
 def _spread(length: int) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio import from_unit, to_unit
+from drcnet_cli.imageio import from_unit, to_planes
 
 GRAIN_TASK = "denoise"
 BLENDED_ROWS = 256  # at a time, so that a picture's float32 form is never there as a whole
@@ -61,6 +61,6 @@ def blend(pixels: np.ndarray, restored: np.ndarray, strength: float | np.ndarray
     shares = np.broadcast_to(np.float32(strength), pixels.shape[:2])
     for top in range(0, len(pixels), BLENDED_ROWS):
         rows = slice(top, top + BLENDED_ROWS)
-        old, new = to_unit(pixels[rows]), to_unit(restored[rows])
+        old, new = to_planes(pixels[rows]), to_planes(restored[rows])
         mixed[rows] = from_unit(old + shares[rows] * (new - old), like=mixed)
     return mixed

@@ -17,8 +17,8 @@ from drcnet_cli.engines import Engine
 from drcnet_cli.engines.graphs import RecordedShapes, cuda_recorder
 from drcnet_cli.engines.queues import Late, queue_for
 from drcnet_cli.errors import NonFiniteError, UsageError
-from drcnet_cli.imageio import from_unit, is_gray, to_unit
-from drcnet_cli.imageio.pixels import to_unit as as_float
+from drcnet_cli.imageio import from_unit, is_gray, to_planes
+from drcnet_cli.imageio.pixels import to_unit
 from drcnet_cli.networks import NETWORKS
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.flat import keep_flat
@@ -239,7 +239,7 @@ class Restorer:
     def _copy(self, pixels: np.ndarray) -> np.ndarray:
         """Return what the network gets to see of a picture, cut in tiles or not."""
         side = self.rule.small_side
-        return as_float(reduced(pixels, side)) if side else pixels
+        return to_unit(reduced(pixels, side)) if side else pixels
 
     @property
     def dtype_is_open(self) -> bool:
@@ -369,7 +369,7 @@ def check_finds_damage(info: CheckpointInfo) -> None:
 
 def _read_tile(plan: TilePlan, pixels: np.ndarray, top: int, left: int) -> np.ndarray:
     """Cut a tile of H x W x C pixels of any type: 3 x tile_height x tile_width float32."""
-    tile = to_unit(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
+    tile = to_planes(pixels[top : top + plan.tile_height, left : left + plan.tile_width])
     return pad_tile(tile, plan.tile_height, plan.tile_width)
 
 

@@ -15,7 +15,7 @@ The side of the copy is the task's; what it and the fit bring: `benchmarks/small
 import cv2
 import numpy as np
 
-from drcnet_cli.imageio import from_unit, to_unit
+from drcnet_cli.imageio import from_unit, to_planes
 
 RADIUS = 16  # pixels of the copy that a line is fitted to, and that lines are averaged over
 EVENNESS = 1e-3  # variance below which a surface shifts in brightness without gaining contrast
@@ -100,4 +100,4 @@ def _fit(before: np.ndarray, after: np.ndarray, radius: int) -> tuple[np.ndarray
 
 def _unit(pixels: np.ndarray) -> np.ndarray:
     """Return H x W x 1 or 3 pixels as H x W x 3 float32 in [0, 1]; gray is repeated."""
-    return np.ascontiguousarray(to_unit(pixels).transpose(1, 2, 0))
+    return np.ascontiguousarray(to_planes(pixels).transpose(1, 2, 0))

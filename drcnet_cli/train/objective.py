@@ -226,8 +226,8 @@ class TwoStepObjective(Objective):
     For the share `localise_first` of the budget `network.localisation` learns alone, by the binary
     cross-entropy of its logits with the masks; at the seam it takes its averaged weights, which
     users get, and is frozen. Then `network.restoration` learns by the distance to the clean image.
-    Each step has the whole schedule of rates and patches. A network that makes no use of masks
-    (table 6's Net1) has no first step.
+    Each step has the whole schedule of rates and patches, but for opening steps. A network that
+    makes no use of masks (table 6's Net1) has no first step.
     """
 
     masks = True

@@ -4,7 +4,7 @@ The only module that knows how the degradations are called.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from drcnet_cli.degrade import (
     is_kind,
     margin_of,
 )
-from drcnet_cli.degrade.base import chance
+from drcnet_cli.degrade.base import Degrade, chance
 from drcnet_cli.degrade.folder import load_streaks
 from drcnet_cli.errors import UsageError
 from drcnet_cli.imageio.folder import read_rgb8
@@ -44,8 +44,6 @@ from drcnet_cli.train.variety import cut_scaled, vary_colour
 # The share of unusual pictures grows from none to its whole over so many samples: what photographs
 # are is to be learned first, and a run of minutes has time for little else.
 USUAL_FIRST = 10_000
-
-Degrade = Callable[[NDArray[np.float32], np.random.Generator], Degraded]
 
 
 def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:

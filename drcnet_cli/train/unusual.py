@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 
 from drcnet_cli.degrade.base import (
+    LUMA,
     Array,
+    Degrade,
     Degraded,
     chance,
     log_uniform,
@@ -21,8 +23,6 @@ from drcnet_cli.degrade.base import (
     to_chw,
     to_hwc,
 )
-
-Degrade = Callable[[Array, np.random.Generator], Degraded]
 
 # Kind -> how often it is drawn, and how often it is left as it is, not degraded.
 _KINDS: dict[str, tuple[float, float]] = {
@@ -36,7 +36,6 @@ _KINDS: dict[str, tuple[float, float]] = {
 }
 KINDS = tuple(_KINDS)
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Pure colours: corners of the colour cube.
 _CORNERS = np.array(np.meshgrid([0, 1], [0, 1], [0, 1]), np.float32).reshape(3, -1).T
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
@@ -162,7 +161,7 @@ def _pattern(photograph: Array, rng: np.random.Generator) -> Array:
     elif kind == 1:
         there = ((rows if chance(rng, 0.5) else columns) // cell) % 2 > 0
     else:
-        luma = photograph @ _LUMA
+        luma = photograph @ LUMA
         cell = int(rng.integers(1, 4))
         there = luma > (_BAYER[rows // cell % 4, columns // cell % 4] + 0.5) / 16
     return np.where(there[..., None], first, second)
@@ -177,7 +176,7 @@ def _exposure(photograph: Array, rng: np.random.Generator) -> Array:
 
 
 def _gray(photograph: Array, _rng: np.random.Generator) -> Array:
-    return np.repeat((photograph @ _LUMA)[..., None], 3, axis=2)
+    return np.repeat((photograph @ LUMA)[..., None], 3, axis=2)
 
 
 _MAKERS: dict[str, Callable[[Array, np.random.Generator], Array]] = {

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drcnet_cli.degrade.base import Array, chance, log_uniform
+from drcnet_cli.degrade.base import LUMA, Array, chance, log_uniform
 from drcnet_cli.imageio.folder import Pixels
 from drcnet_cli.train.samples import cut
 
@@ -20,7 +20,6 @@ _SHRUNK_SHARE, _SMALLEST = 0.7, 0.35
 _CHOSEN_SHARE = 0.7
 # How often colour differences are weakened (by a factor drawn from 0 to 1), and blurred.
 _MUTED_SHARE, _HALVED_SHARE = 0.5, 0.3
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def cut_scaled(picture: Pixels, patch: int, rng: np.random.Generator) -> Pixels:
@@ -53,7 +52,7 @@ def vary_colour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray
     muted, halved = chance(rng, _MUTED_SHARE), chance(rng, _HALVED_SHARE)
     if not (muted or halved):
         return image
-    luma = np.tensordot(_LUMA, image, 1)
+    luma = np.tensordot(LUMA, image, 1)
     differences = image - luma
     if halved:
         differences = _halve(differences)

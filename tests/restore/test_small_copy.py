@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from drcnet_cli.imageio import from_unit, to_unit
+from drcnet_cli.imageio import from_unit, to_planes
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.mixing import blend
@@ -52,13 +52,13 @@ def test_what_did_not_change_stays_to_the_bit(height, width, channels, dtype, si
 def test_one_line_for_all_is_carried_over_exactly(dtype, slope, offset):
     # Detail that the copy cannot show (single pixels) changes by the same line.
     pixels = from_unit(
-        0.3 + 0.4 * to_unit(pixels_of(150, 210, dtype=dtype)), like=np.empty(3, dtype)
+        0.3 + 0.4 * to_planes(pixels_of(150, 210, dtype=dtype)), like=np.empty(3, dtype)
     )
-    copy = to_unit(reduced(pixels, 60)).transpose(1, 2, 0)
+    copy = to_planes(reduced(pixels, 60)).transpose(1, 2, 0)
     contrast = np.float32(40)  # so that the evenness does not count
     wide = (copy - 0.5) * contrast + 0.5
     changed = carry_over(pixels, wide, (slope * wide + offset).astype(np.float32))
-    expected = from_unit(slope * to_unit(pixels) + offset, like=pixels)
+    expected = from_unit(slope * to_planes(pixels) + offset, like=pixels)
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     assert np.abs(changed.astype(float) - expected).max() / peak < 0.006
 
@@ -146,7 +146,7 @@ def test_the_change_of_a_picture_that_is_small_already_is_fitted_too():
             return x + 0.2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
 
     pixels = from_unit(
-        0.4 * to_unit(pixels_of(120, SIDE - 5)).astype(np.float32), like=pixels_of(1, 1)
+        0.4 * to_planes(pixels_of(120, SIDE - 5)).astype(np.float32), like=pixels_of(1, 1)
     )
     alone = restorer(Flicker(), tiling=TileOptions(0)).restore(pixels)
     restored = restorer(Flicker()).restore(pixels)

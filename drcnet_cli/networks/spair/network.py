@@ -111,7 +111,7 @@ def _ups(widths: Sequence[int]) -> nn.ModuleList:
 
 
 class Localisation(nn.Module):
-    """Net_L (section 3.1): Net_R's light sister, with half of its dense layers (ours)."""
+    """Net_L (section 3.1): Net_R's light sister: its dense blocks have fewer layers (ours)."""
 
     def __init__(self, config: SPAIRConfig) -> None:
         super().__init__()
@@ -250,10 +250,10 @@ class SPAIR(nn.Module):
             return x + self.restoration(x, None, ())
         if not self.config.only_masked:
             return x + self.restoration(x, mask, found)
-        if torch.is_grad_enabled():
-            return x + self.restoration(x, mask, found) * around(mask)
-        # Pictures without any damage are finished.
         some = mask.flatten(1).any(1)
+        if torch.is_grad_enabled():  # training's steps are all alike
+            some[:] = True
+        # Pictures without any damage are finished.
         if not some.any():
             return x
         if not some.all():

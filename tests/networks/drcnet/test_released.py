@@ -195,7 +195,7 @@ def test_options_that_mean_nothing_are_refused_before_anything_is_written(
 
 def test_facts_and_precision_reach_the_file(tmp_path):
     target = tmp_path / "net.safetensors"
-    result = run_convert(target, "--provenance", "licence=MIT = free", "--float32")
+    result = run_convert(target, "--provenance", "licence=MIT = free")
     assert result.exit_code == 0, result.output
     assert f"Wrote {target}: width 8, depth 4." in result.output
     assert read_info(target).provenance["licence"] == "MIT = free"

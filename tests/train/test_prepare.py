@@ -10,7 +10,7 @@ from training_helpers import photographs, picture, write_picture
 from drcnet_cli.datasets.pairs import match_folders
 from drcnet_cli.errors import DrcnetError, UsageError
 from drcnet_cli.imageio.folder import read_rgb8
-from drcnet_cli.train.crops import CropPlan, cut_picture, prepare_folder, starts
+from drcnet_cli.train.prepare import CropPlan, cut_picture, prepare_folder, starts
 
 
 @settings(deadline=None)
