@@ -1,7 +1,7 @@
 """What `drcnet restore` decides before it computes: what goes where, and what is done already."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -76,7 +76,7 @@ class Made:
         from drcnet_cli.weights.manifest import load_manifest
 
         # Told only where there are any, so that outputs of before stay finished.
-        told: dict[str, object] = {"mask": str(self.mask)} if self.mask else {}
+        told: dict[str, object] = {"mask": str(self.mask.resolve())} if self.mask else {}
         told |= {} if self.crf is None else {"crf": self.crf}
         told |= {"keep_grain": self.keep_grain} if self.keep_grain else {}
         checkpoint = identify(self.checkpoint)
@@ -121,11 +121,12 @@ class Masks:
                 "Leave out --mask and --mask-out, or name files",
             )
 
-    def join(self, plan: "Plan", output: Path | None) -> "Plan":
+    def join(self, plan: "Plan", output: Path | None, update: bool) -> "Plan":
         """Give each job its masks, named as its output is below the output folder.
 
-        A finished job whose mask is still to be written is done again. Raises UsageError for a
-        folder that is none, and for inputs without the mask that they need.
+        A finished job whose mask is still to be written is done again; one whose given mask has
+        changed since is stale, and with `update` done again, too. Raises UsageError for a folder
+        that is none or holds pictures of the run, and for inputs without the mask that they need.
         """
         if not self.wanted:
             return plan
@@ -158,22 +159,44 @@ class Masks:
         stale = {}
         for job in plan.finished:
             done = joined(job)
+            doubt = plan.stale.get(job, "") or ("older than its mask" if _is_older(done) else "")
             missing = done.mask_out is not None and not done.mask_out.exists()
-            (jobs if missing else finished).append(done)
-            if job in plan.stale and not missing:
-                stale[done] = plan.stale[job]
-        self._refuse_clashes(jobs)
+            again = missing or (update and doubt)
+            (jobs if again else finished).append(done)
+            if doubt and not again:
+                stale[done] = doubt
+        if self.found is not None:
+            _refuse_clashes([*jobs, *finished])
         return replace(plan, jobs=tuple(jobs), finished=tuple(finished), stale=stale)
 
-    def _refuse_clashes(self, jobs: "list[Job]") -> None:
-        masks: set[Path] = set()
-        for job in jobs if self.found else ():
-            assert job.mask_out is not None
-            if job.mask_out in masks:
-                raise UsageError(
-                    f"Two masks would be written to {job.mask_out}.", "Restore them one by one"
-                )
-            masks.add(job.mask_out)
+
+def _is_older(job: "Job") -> bool:
+    """Tell whether a job's mask changed after its output was written, whatever date that bears."""
+    if job.mask is None or not isinstance(job.destination, Path) or job.source == job.destination:
+        return False
+    return job.mask.stat().st_mtime_ns > job.destination.stat().st_ctime_ns
+
+
+def _refuse_clashes(jobs: "Sequence[Job]") -> None:
+    """Raise UsageError for masks that would replace each other, or lie among pictures."""
+    masks: set[Path] = set()
+    pictures = {place.parent for job in jobs for place in (job.source, job.destination, job.mask)
+                if isinstance(place, Path)}  # fmt: skip
+    pictures = {folder.resolve() for folder in pictures}
+    for job in jobs:
+        assert job.mask_out is not None
+        if job.mask_out in masks:
+            raise UsageError(
+                f"Two masks would be written to {job.mask_out}.",
+                "Restore them one by one, each with a --mask-out of its own",
+            )
+        masks.add(job.mask_out)
+    for folder in {mask.parent for mask in masks}:
+        if folder.resolve() in pictures:
+            raise UsageError(
+                f"Masks would be written among the pictures in {folder}.",
+                "Give --mask-out a folder of its own",
+            )
 
 
 def _own_mask(folder: Path, there: "dict[PurePath, list[Path]]", names: "list[PurePath]") -> Path:
@@ -293,7 +316,8 @@ def plan_run(
         if target and job.destination == target:
             container_of(target) if is_video_job(job) else format_for(target, written.format)
     _check_videos(plan, {"--ray": ray, "--mask": masks.given, "--mask-out": masks.found})
-    return masks.join(plan, None if asked.in_place else Path(asked.paths[-1]))
+    folder = None if asked.in_place else Path(asked.paths[-1])
+    return masks.join(plan, folder, asked.update)
 
 
 def _check_videos(plan: "Plan", refused: "dict[str, object]") -> None:

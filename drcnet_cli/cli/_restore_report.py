@@ -228,6 +228,8 @@ def _note_stale(plan: "Plan") -> None:
     what = "1 output is" if count == 1 else f"{count} outputs are"
     them, their = ("it", "its input") if count == 1 else ("them", "their inputs")
     was = "was" if count == 1 else "were"
+    if first.mask is not None:
+        their += " or mask," if count == 1 else " or masks,"
     note(
         f"{what} older than {their} or {was} made with other settings: --update redoes {them} "
         f"({first.destination}{', ...' if count > 1 else ''})."

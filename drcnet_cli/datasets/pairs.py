@@ -141,11 +141,12 @@ def match_masks(matching: Matching, folder: Path) -> Matching:
 
 def match_names(degraded: dict[str, Path], clean: dict[str, Path]) -> Matching:
     """Match pictures by their paths below their folders; see `match_folders`."""
-    exact, plain = _index(clean, _stem), _index(clean, plain_name)
+    same, exact, plain = (_index(clean, key) for key in (str, _stem, plain_name))
     pairs, alone, used, ambiguous = [], [], set(), {}
     for name, path in degraded.items():
         key, several = plain_name(name), ()
         for index, wanted in (
+            (same, name),
             (exact, _stem(name)),
             (plain, key),
             (plain, _VARIANT.sub("", key)),

@@ -9,7 +9,8 @@ import numpy as np
 from drcnet_cli.degrade import Streaks, degrade
 from drcnet_cli.degrade.base import Array
 from drcnet_cli.errors import UsageError
-from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
+from drcnet_cli.imageio import Picture, format_for, write_picture
+from drcnet_cli.imageio.folder import find_pictures, read_rgb8
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.imageio.transparency import Colour
 
@@ -30,15 +31,17 @@ def write_sheet(
     """Write a sheet of a picture, of some of a folder's, or of drawn scenes where there is none.
 
     `streaks`: rendered rain layers to draw from, too. `background`: what transparency is laid on.
-    Raises UsageError for a folder without pictures, ImageError for a damaged one or a sheet that
-    cannot be written.
+    Raises UsageError for a folder without pictures and for a sheet whose name says no format,
+    ImageError for a damaged picture or a sheet that cannot be written.
     """
     if source is None:
         photographs = drawn_scenes(_ROWS, seed=seed)
     else:
         paths = _choose_some(source, _ROWS, seed=seed)
         photographs = [read_rgb8(path, background) for path in paths]
-    write_png(path, contact_sheet(photographs, kind, seed=seed, streaks=streaks))
+    format_for(path)  # before the work
+    sheet = contact_sheet(photographs, kind, seed=seed, streaks=streaks)
+    write_picture(Picture(sheet), path)
 
 
 def contact_sheet(

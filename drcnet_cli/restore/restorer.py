@@ -361,8 +361,8 @@ def check_finds_damage(info: CheckpointInfo) -> None:
     if not info.architecture.finds_damage:
         able = " or ".join(each.title for each in NETWORKS.values() if each.finds_damage)
         raise UsageError(
-            f"{info.name or 'The checkpoint'} is a {info.architecture.title}, which does not tell "
-            "where the damage is.",
+            f"{info.name or 'The file'} is a checkpoint of {info.architecture.title}, which does "
+            "not tell where the damage is.",
             f"Leave out --mask and --mask-out, or use a checkpoint of {able}",
         )
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from training_helpers import picture, write_picture
@@ -134,3 +136,9 @@ def test_a_patch_larger_than_the_picture_is_mirrored(tmp_path):
     assert clean.shape == (3, 100, 100)
     levels = np.unique(picture(0).astype(np.float32) * np.float32(1 / 255))
     assert set(np.unique(clean)) <= set(levels)
+
+
+def test_full_names_that_are_the_same_go_together():
+    names = ["x.jpg", "x.png", "y.png"]
+    matching = match_names(*({name: Path(folder, name) for name in names} for folder in "ab"))
+    assert [(pair.name, pair.clean.name) for pair in matching.pairs] == [(n, n) for n in names]

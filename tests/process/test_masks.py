@@ -1,6 +1,7 @@
 """`drcnet restore --mask` and `--mask-out`, as processes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -77,3 +78,35 @@ def test_what_cannot_be_is_said_before_the_work(drcnet, ground, tmp_path):
     )
     assert other.returncode == 2
     assert "does not tell" in other.stderr
+
+
+@pytest.mark.parametrize("clash", ["in", "in/sub", "out", "mask"])
+def test_masks_never_lie_among_pictures(drcnet, ground, tmp_path, clash):
+    shutil.copytree(ground / "in", tmp_path / "in")
+    shutil.copytree(ground / "mask", tmp_path / "mask")
+    before = (tmp_path / "in/a.png").read_bytes()
+    done = drcnet(
+        "restore", "--weights", ground / "w.safetensors", "--mask", tmp_path / "mask",
+        "--mask-out", tmp_path / clash, tmp_path / "in", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "among the pictures in" in done.stderr and "folder of its own" in done.stderr
+    assert (tmp_path / "in/a.png").read_bytes() == before and not (tmp_path / "out").exists()
+
+
+def test_a_mask_that_changed_makes_its_output_stale(drcnet, ground, tmp_path):
+    shutil.copytree(ground / "mask", tmp_path / "mask")
+    command = (
+        "restore", "--weights", ground / "w.safetensors", "--keep-dates", "--mask",
+        tmp_path / "mask", ground / "in", tmp_path / "out",
+    )  # fmt: skip
+    assert drcnet(*command).returncode == 0
+    same = drcnet(*command, "--update", "--json")
+    assert {line["status"] for line in map(json.loads, lines(same))} == {"skipped"}
+    touched = tmp_path / "mask/a.png"
+    Image.fromarray(np.full((40, 50), 255, np.uint8)).save(touched)
+    said = drcnet(*command)
+    assert "1 output is older than its input or mask, or was made" in said.stderr, said.stderr
+    again = drcnet(*command, "--update", "--json")
+    statuses = {line["output"][-5:]: line["status"] for line in map(json.loads, lines(again))}
+    assert statuses == {"a.png": "restored", "b.jpg": "skipped"}
