@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=["dehaze", "deshadow"])
     parser.add_argument("--models", nargs="*", help="in place of the tasks' checkpoints")
     parser.add_argument("--sides", nargs="*", type=int, default=[256, 384, 512, 768])
-    parser.add_argument("--radii", nargs="*", type=int, default=[small_copy.RADIUS])
+    parser.add_argument("--radii", nargs="*", type=int, default=[16])
     parser.add_argument("--count", type=int, default=12)
     args = parser.parse_args()
     paths = find_photographs(args.folder)

@@ -39,6 +39,7 @@ class Task:
     exact value has nothing of the damage, so that it stays as it is. `is_fine`: the damage is known
     by a few pixels, so that large pictures' tiles need overlap less. `small_side`: the damage is so
     smooth that it is mended in a copy of so many pixels along its longer side; 0: it is not.
+    `small_radius`: over how many of these what changed is fitted, less where edges are sharp.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Task:
     keeps_flat: bool = True
     is_fine: bool = False
     small_side: int = 0
+    small_radius: int = 16
 
     @property
     def degradation(self) -> str:
@@ -114,6 +116,7 @@ TASKS: dict[str, Task] = {
             Protocol(lab=True),
             keeps_flat=False,
             small_side=768,
+            small_radius=8,
         ),
         Task(
             "hybrid",

@@ -9,7 +9,7 @@ the damaged picture): fine detail is kept, and grows with the contrast.
 A picture that is small already is its own copy: what is fitted is more even than what a network,
 not everywhere as sure, makes of one shade.
 
-The side of the copy is the task's; what it and the fit bring: `benchmarks/small_copy.py`.
+The side of the copy and the radius are the task's; what they bring: `benchmarks/small_copy.py`.
 """
 
 import cv2
@@ -17,7 +17,6 @@ import numpy as np
 
 from drcnet_cli.imageio import from_unit, to_planes
 
-RADIUS = 16  # pixels of the copy that a line is fitted to, and that lines are averaged over
 EVENNESS = 1e-3  # variance below which a surface shifts in brightness without gaining contrast
 FADE = 4  # pixels of the picture
 _WHITE = 128
@@ -45,11 +44,12 @@ def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def carry_over(
-    pixels: np.ndarray, before: np.ndarray, after: np.ndarray, radius: int = RADIUS
+    pixels: np.ndarray, before: np.ndarray, after: np.ndarray, radius: int
 ) -> np.ndarray:
     """Change H x W x C pixels as a small copy of them, h x w x C, changed; same type back.
 
-    The copy may be of another type. Where it did not change, pixels stay exactly as they are.
+    Lines are fitted over `radius` pixels of the copy, and averaged over as many. The copy may be
+    of another type. Where it did not change, pixels stay exactly as they are.
     """
     height, width = pixels.shape[:2]
     fitted = _fit(_unit(before), _unit(after), radius)

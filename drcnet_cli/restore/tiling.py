@@ -187,7 +187,8 @@ class TileRule:
     `smallest` and `largest` differ where tiles are fitted to each image. `padding`: the size beyond
     which a tile that reaches past a small image is pointless. `large_overlap`: that of fitted tiles
     in pictures of LARGE_PICTURE pixels and more. `small_side`: what is cut is a copy of so many
-    pixels along its longer side (see `small_copy`); 0: the picture itself.
+    pixels along its longer side (see `small_copy`), and what changed there is fitted over
+    `small_radius` of them; 0: the picture itself.
     """
 
     smallest: int
@@ -197,6 +198,7 @@ class TileRule:
     large_overlap: int
     published: bool = False
     small_side: int = 0
+    small_radius: int = 0
 
     def plan(self, height: int, width: int) -> TilePlan:
         """Cut an image of height x width pixels."""
@@ -253,9 +255,10 @@ class TileOptions:
         check_tile(largest, overlap)
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"A batch of {self.batch} tiles cannot be used.", "Use --batch 1")
-        small_side = TASKS[info.task].small_side if info.task in TASKS else 0
-        if small_side and self == TileOptions(batch=self.batch):  # nobody wants tiles
-            return TileRule(0, 0, 0, own, 0, small_side=small_side)
+        task = TASKS.get(info.task or "")
+        if task and task.small_side and self == TileOptions(batch=self.batch):  # nobody wants tiles
+            side, radius = task.small_side, task.small_radius
+            return TileRule(0, 0, 0, own, 0, small_side=side, small_radius=radius)
         return TileRule(smallest, largest, overlap, own, large_overlap, self.published)
 
 

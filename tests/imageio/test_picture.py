@@ -26,7 +26,7 @@ from drcnet_cli.imageio import (
     from_unit,
     picture_from_image,
     picture_to_image,
-    to_unit,
+    to_planes,
 )
 
 # Units
@@ -37,7 +37,7 @@ from drcnet_cli.imageio import (
 def test_integers_come_back_exactly(dtype, channels, data):
     shape = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(channels)))
     pixels = data.draw(arrays(dtype, shape))
-    np.testing.assert_array_equal(from_unit(to_unit(pixels), like=pixels), pixels)
+    np.testing.assert_array_equal(from_unit(to_planes(pixels), like=pixels), pixels)
 
 
 @pytest.mark.parametrize("dtype", [U8, U16])
@@ -45,7 +45,7 @@ def test_integers_come_back_exactly(dtype, channels, data):
 def test_every_value_comes_back_exactly(dtype, channels):
     values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(1, -1, 1)
     pixels = np.repeat(values, channels, axis=2)
-    unit = to_unit(pixels)
+    unit = to_planes(pixels)
     assert unit.dtype == F32
     assert unit.shape == (3, 1, values.size)
     assert (unit.min(), unit.max()) == (0, 1)
@@ -58,7 +58,7 @@ def test_every_value_comes_back_exactly(dtype, channels):
 @given(arrays(F32, (3, 4, 1), elements=st.floats(0, 1, width=32)))
 @settings(deadline=None, max_examples=40)
 def test_floats_come_back_exactly(pixels):
-    np.testing.assert_array_equal(from_unit(to_unit(pixels), like=pixels), pixels)
+    np.testing.assert_array_equal(from_unit(to_planes(pixels), like=pixels), pixels)
 
 
 def test_results_are_clipped_and_rounded_to_the_nearest():

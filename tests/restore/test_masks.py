@@ -17,8 +17,9 @@ from drcnet_cli.networks.spair.network import SPAIR
 from drcnet_cli.restore.outcome import WriteOptions
 from drcnet_cli.restore.pipeline import restore_files
 from drcnet_cli.restore.restorer import Restorer, check_finds_damage
-from drcnet_cli.restore.small_copy import FADE, RADIUS
+from drcnet_cli.restore.small_copy import FADE
 from drcnet_cli.restore.tiling import TileOptions
+from drcnet_cli.tasks import TASKS
 
 CONFIG = SPAIRConfig(widths=(4, 4), localisation_widths=(4, 4), only_masked=True)
 INFO = CheckpointInfo(CONFIG, "s", arch="spair")
@@ -158,7 +159,9 @@ def test_masks_of_a_picture_restored_by_a_small_copy(given):
         assert np.abs(found.astype(int)[:, 910:] - 40).max() <= 1
         expected = np.where(pixels == 220, 0, pixels)
     # But near the edges, where lines of both sides are averaged.
-    far = 2 * 2 * RADIUS  # twice the radius, in pixels of a copy half as large
+    far = (
+        2 * 2 * TASKS["deshadow"].small_radius
+    )  # twice the radius, in pixels of a copy half as large
     inner = np.ones(pixels.shape[:2], bool)
     for edge in (200, 500) if given else (300, 900):
         (inner if given else inner.T)[edge - far : edge + far] = False

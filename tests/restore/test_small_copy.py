@@ -13,11 +13,11 @@ from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.restore.mixing import blend
 from drcnet_cli.restore.restorer import Restorer
-from drcnet_cli.restore.small_copy import FADE, RADIUS, carry_over, enlarged, faded, reduced
+from drcnet_cli.restore.small_copy import FADE, carry_over, enlarged, faded, reduced
 from drcnet_cli.restore.tiling import TileOptions
 from drcnet_cli.tasks import TASKS
 
-SIDE = TASKS["dehaze"].small_side
+SIDE, RADIUS = TASKS["dehaze"].small_side, TASKS["dehaze"].small_radius
 HAZE = CheckpointInfo(DRCNetConfig(width=4, depth=2), training_patch=64, task="dehaze")
 
 
@@ -43,7 +43,7 @@ def test_what_did_not_change_stays_to_the_bit(height, width, channels, dtype, si
     copy = reduced(pixels, side)
     assert copy.dtype == dtype and copy.shape[2] == channels
     assert max(copy.shape[:2]) == min(side, max(height, width))
-    assert np.array_equal(carry_over(pixels, copy, copy), pixels)
+    assert np.array_equal(carry_over(pixels, copy, copy, RADIUS), pixels)
     assert enlarged(copy, height, width).shape == pixels.shape
 
 
@@ -57,7 +57,7 @@ def test_one_line_for_all_is_carried_over_exactly(dtype, slope, offset):
     copy = to_planes(reduced(pixels, 60)).transpose(1, 2, 0)
     contrast = np.float32(40)  # so that the evenness does not count
     wide = (copy - 0.5) * contrast + 0.5
-    changed = carry_over(pixels, wide, (slope * wide + offset).astype(np.float32))
+    changed = carry_over(pixels, wide, (slope * wide + offset).astype(np.float32), RADIUS)
     expected = from_unit(slope * to_planes(pixels) + offset, like=pixels)
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     assert np.abs(changed.astype(float) - expected).max() / peak < 0.006
@@ -66,7 +66,7 @@ def test_one_line_for_all_is_carried_over_exactly(dtype, slope, offset):
 def test_an_even_surface_shifts_and_keeps_its_grain():
     pixels = pixels_of(200, 200, dtype=np.float32) * 0.02 + 0.4
     copy = reduced(pixels, 40)
-    changed = carry_over(pixels, copy, copy - np.float32(0.2))
+    changed = carry_over(pixels, copy, copy - np.float32(0.2), RADIUS)
     np.testing.assert_allclose(changed, pixels - 0.2, atol=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_a_line_is_that_of_the_surroundings():
     slope = (covariance + 1e-3) / (x.var(-1) + 1e-3)
     offset = y.mean(-1) - slope * x.mean(-1)
     expected = windows(slope).mean(-1) * before[..., 0] + windows(offset).mean(-1)
-    changed = carry_over(before, before, after)[..., 0]
+    changed = carry_over(before, before, after, RADIUS)[..., 0]
     np.testing.assert_allclose(changed, expected.clip(0, 1), atol=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_the_change_of_a_picture_that_is_small_already_is_fitted_too():
     )
     alone = restorer(Flicker(), tiling=TileOptions(0)).restore(pixels)
     restored = restorer(Flicker()).restore(pixels)
-    expected = carry_over(pixels, pixels, alone)
+    expected = carry_over(pixels, pixels, alone, RADIUS)
     assert np.abs(restored.astype(int) - expected).max() <= 1  # `alone` is rounded
     assert (restored.astype(float) - pixels).std() < 0.2 * (alone.astype(float) - pixels).std()
 
