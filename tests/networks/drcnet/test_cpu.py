@@ -184,16 +184,14 @@ def test_operations_per_forward_are_few():
                 self.calls += 1
             return func(*args, **(kwargs or {}))
 
-    # Processors without AVX-512 fuse nothing in bfloat16, which nobody computes in there.
-    dtype = torch.bfloat16 if layers.fuses(torch.bfloat16) else torch.float32
     net = network(width=16)
-    fast, x = FastDRCNet(net, dtype), torch.rand(1, 3, 64, 64)
+    fast, x = FastDRCNet(net, torch.bfloat16), torch.rand(1, 3, 64, 64)
     with Count() as count:
         FastDRCNet.__call__.__wrapped__(fast, x)  # inference mode hides operations from a count
-    autocast = torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16)
-    with Count() as usual, torch.no_grad(), autocast:
+    with Count() as usual, torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         net(x)
-    assert count.calls <= 636
+    # Processors without AVX-512 fuse nothing in bfloat16.
+    assert count.calls <= (635 if layers.fuses(torch.bfloat16) else 670)
     assert count.calls < usual.calls
 
 
