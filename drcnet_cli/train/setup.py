@@ -370,9 +370,13 @@ def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as JSON has them, copies of addresses by what they are copies of."""
     values = json.loads(json.dumps(settings))
-    for name in ("lq", "gt", "masks"):
-        values[name] = place_in_cache(values[name])
-    return {**values, "clean": [place_in_cache(folder) for folder in values["clean"]]}
+    for name in ("lq", "gt", "masks", "clean"):
+        match values.get(name):  # a state file may hold anything
+            case str(folder):
+                values[name] = place_in_cache(folder)
+            case list(folders):
+                values[name] = [place_in_cache(str(folder)) for folder in folders]
+    return values
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:
