@@ -18,6 +18,7 @@ import numpy as np
 
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.files.addresses import Place
+from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.finisher import Finisher, open_finisher
 from drcnet_cli.files.packed import Packed
 from drcnet_cli.files.plan import Job
@@ -317,6 +318,8 @@ def _write(
         return replace(outcome, error=error)
     except MemoryError:
         return replace(outcome, error=_too_large(destination))
+    except OSError as error:
+        return replace(outcome, error=refusal(destination, error))
     finally:
         gate.give_back(picture.pixels.nbytes)
     return replace(outcome, notes=(*outcome.notes, *notes))
