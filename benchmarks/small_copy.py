@@ -1,7 +1,7 @@
 """Haze and shadows mended in a small copy, against tiles of the picture: PSNR and seconds.
 
     python benchmarks/small_copy.py CLEAN_FOLDER [--tasks dehaze deshadow] [--sides 256 384 512 768]
-                                    [--radii 16] [--count 12]
+                                    [--radii 8 16] [--count 12]
 
 Photographs (of the folder, evenly picked) are degraded by the task's own mix and restored in tiles
 as the checkpoint was trained, in one piece, and by copies of several sides; "+" is what changed
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=["dehaze", "deshadow"])
     parser.add_argument("--models", nargs="*", help="in place of the tasks' checkpoints")
     parser.add_argument("--sides", nargs="*", type=int, default=[256, 384, 512, 768])
-    parser.add_argument("--radii", nargs="*", type=int, default=[16])
+    parser.add_argument("--radii", nargs="*", type=int, help="default: the task's")
     parser.add_argument("--count", type=int, default=12)
     args = parser.parse_args()
     paths = find_photographs(args.folder)
@@ -85,7 +85,9 @@ def main() -> None:
             pairs.append([np.ascontiguousarray(each.transpose(1, 2, 0)) for each in both])
         print(f"\n{task}, {len(pairs)} photographs: {np.mean([psnr(*pair) for pair in pairs]):.2f}")
         print("\n| way | PSNR | s |\n|---|---|---|")
-        for way, restore in ways(load_model(name), args.sides, args.radii):
+        for way, restore in ways(
+            load_model(name), args.sides, args.radii or [TASKS[task].small_radius]
+        ):
             started = time.perf_counter()
             scores = [psnr(restore(bad), good) for bad, good in pairs]
             seconds = (time.perf_counter() - started) / len(pairs)

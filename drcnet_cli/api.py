@@ -40,9 +40,9 @@ def load_model(
 ) -> LoadedModel:
     """Load a network in eval mode on `device`: `.network`, its checkpoint's description `.info`.
 
-    `name_task_or_path`: a name of `drcnet weights list`, a task (as derain: its
-    default checkpoint) or a .safetensors file. The weights stay float32; `dtype` (auto, float32,
-    bfloat16, float16) is the type that `restore_image` computes in. `backend` (torch, onnx,
+    `name_task_or_path`: a name of `drcnet weights list`, a task (as derain: its default
+    checkpoint) or a .safetensors file. The weights stay float32; `dtype` (auto, float32, bfloat16,
+    float16) is the type that `restore_image` computes in. `backend` (torch, onnx,
     openvino) is what computes; other than torch always on the CPU.
 
     Raises WeightsError if the checkpoint is not to be had, DeviceError for an unknown device or one

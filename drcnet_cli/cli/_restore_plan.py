@@ -79,10 +79,11 @@ class Made:
         told: dict[str, object] = {"mask": str(self.mask.resolve())} if self.mask else {}
         told |= {} if self.crf is None else {"crf": self.crf}
         told |= {"keep_grain": self.keep_grain} if self.keep_grain else {}
-        checkpoint = identify(self.checkpoint)
-        known = load_manifest().by_sha256(checkpoint)
+        manifest = load_manifest()
+        checkpoint = identify(self.checkpoint, manifest)
+        known = manifest.by_sha256(checkpoint)
         if self.experts and known is not None and known.task == ANY_DAMAGE:
-            told["chosen_from"] = {task: identify(task) for task in CERTAIN}
+            told["chosen_from"] = {task: identify(task, manifest) for task in CERTAIN}
         return recipe(
             **told,
             checkpoint=checkpoint,

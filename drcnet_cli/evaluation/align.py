@@ -12,7 +12,7 @@ move the result of single pictures by some 0.001 dB.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -79,6 +79,8 @@ def align(restored: Array, target: Array) -> Alignment:
     energy = np.square(picture).sum(dtype=np.float64)
     if energy == 0:
         return as_it_lies
+    if np.array_equal(picture, wanted):  # no processor's rounding then comes between
+        return replace(as_it_lies, converged=True)
     picture = picture * np.float32((wanted * picture).sum(dtype=np.float64) / energy)
     homography = _homography(picture, wanted)
     if homography is None:

@@ -225,13 +225,12 @@ class Restorer:
         mask: np.ndarray | None,
     ) -> np.ndarray:
         """Restore as `_restore` does, what the network sees being a small copy."""
-        before, radius = self._copy(pixels), self.rule.small_radius
-        if mask is None:
-            after = self._restore_by_tiles(before, on_progress, None)
-            return carry_over(pixels, before, after, radius)
-        small_mask = reduced(mask, self.rule.small_side)
+        before = self._copy(pixels)
+        small_mask = None if mask is None else reduced(mask, self.rule.small_side)
         after = self._restore_by_tiles(before, on_progress, small_mask)
-        changed = carry_over(pixels, before, after, radius)
+        changed = carry_over(pixels, before, after, self.rule.small_radius)
+        if mask is None or small_mask is None:
+            return changed
         if self._told:  # to the pixel, which what a copy's surroundings tell is not
             return blend(pixels, changed, faded(mask))
         mask[...] = enlarged(small_mask, *mask.shape[:2])

@@ -331,8 +331,8 @@ def _state_to_resume(config: TrainConfig) -> State | None:
                 f"Give another --out; or --resume never to begin anew; or --resume {path} to go on "
                 "with the new settings.",
             )
-        optimizer = state.config.get("optimizer")
-        if any(change.startswith("optimizer ") for change in changed):
+        optimizer = state.config.get("optimizer", config.optimizer)
+        if optimizer != config.optimizer:
             raise UsageError(
                 f"{path} cannot go on with another optimiser than {shorten(optimizer)}.",
                 f"Give --optimizer {shorten(optimizer)}; or --init BEST.safetensors for its "

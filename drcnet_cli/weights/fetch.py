@@ -89,14 +89,14 @@ def resolve(
     return ResolvedCheckpoint(path, checkpoint)
 
 
-def identify(name_task_or_path: str | Path) -> str:
+def identify(name_task_or_path: str | Path, manifest: Manifest | None = None) -> str:
     """Return the sha256 of the checkpoint that `resolve` would find; nothing is fetched.
 
     Raises WeightsError for a file that is not there, UsageError for an unknown name.
     """
     if _is_path(name_task_or_path):
         return describe_file(_explicit_file(Path(name_task_or_path))).sha256
-    return _choose(name_task_or_path, None, load_manifest()).sha256
+    return _choose(name_task_or_path, None, manifest or load_manifest()).sha256
 
 
 def import_file(path: Path, manifest: Manifest | None = None) -> ResolvedCheckpoint:

@@ -159,9 +159,7 @@ def test_masks_of_a_picture_restored_by_a_small_copy(given):
         assert np.abs(found.astype(int)[:, 910:] - 40).max() <= 1
         expected = np.where(pixels == 220, 0, pixels)
     # But near the edges, where lines of both sides are averaged.
-    far = (
-        2 * 2 * TASKS["deshadow"].small_radius
-    )  # twice the radius, in pixels of a copy half as large
+    far = 2 * 2 * TASKS["deshadow"].small_radius  # twice, in pixels of a copy half as large
     inner = np.ones(pixels.shape[:2], bool)
     for edge in (200, 500) if given else (300, 900):
         (inner if given else inner.T)[edge - far : edge + far] = False

@@ -250,10 +250,8 @@ class SPAIR(nn.Module):
             return x + self.restoration(x, None, ())
         if not self.config.only_masked:
             return x + self.restoration(x, mask, found)
-        some = mask.flatten(1).any(1)
-        if torch.is_grad_enabled():  # training's steps are all alike
-            some[:] = True
-        # Pictures without any damage are finished.
+        # Pictures without any damage are finished; but training's steps are all alike.
+        some = mask.flatten(1).any(1) | torch.is_grad_enabled()
         if not some.any():
             return x
         if not some.all():
