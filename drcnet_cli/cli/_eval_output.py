@@ -39,8 +39,11 @@ class EvalProgress(Bar):
             self.remove_task(row)
 
 
-def print_evaluation(evaluation: "Evaluation", as_json: bool) -> None:
-    """Print one data set's scores on standard output, and what went wrong on standard error."""
+def print_evaluation(evaluation: "Evaluation", quiet: bool, as_json: bool) -> None:
+    """Print one data set's scores on standard output, and what went wrong on standard error.
+
+    There, too, what a reader of the scores must know; not with `quiet`.
+    """
     from drcnet_cli.evaluation import tables
 
     for sentence in evaluation.failed:
@@ -51,7 +54,9 @@ def print_evaluation(evaluation: "Evaluation", as_json: bool) -> None:
     table = tables.score_table(evaluation, tables.heading(evaluation))
     _print_table(table)
     print_line(f"  {table.caption}")
-    for sentence in tables.remarks(evaluation):
+    for sentence in tables.further_scores(evaluation):
+        print_line(f"  {sentence}")
+    for sentence in () if quiet else tables.remarks(evaluation):
         note(f"Note: {sentence}")
     for name, value in tables.facts(evaluation):
         print_line(f"  {name}: {value}")

@@ -107,7 +107,14 @@ class Masks:
 
     given: Path | None
     found: Path | None
-    format: str
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a format of masks that nobody asked for."""
+        if self.format is not None and self.found is None:
+            raise UsageError(
+                "--mask-format is for --mask-out.", "Leave it out, or add --mask-out DIR"
+            )
 
     @property
     def wanted(self) -> bool:
@@ -136,7 +143,7 @@ class Masks:
 
         if self.given is not None and not self.given.is_dir():
             raise UsageError(f"There is no folder {self.given}.", "Give --mask DIR")
-        ending = format_suffix(self.format)
+        ending = format_suffix(self.format or "png", "--mask-format")
         there: dict[PurePath, list[Path]] = {}
         for name, path in name_pictures(self.given).items() if self.given else ():
             there.setdefault(PurePath(name).with_suffix(""), []).append(path)
@@ -341,6 +348,14 @@ def _check_videos(plan: "Plan", refused: "dict[str, object]") -> None:
         raise UsageError(
             f"{given} is for pictures, and {first} is a video.", f"Leave out {given}, or the videos"
         )
+
+
+def note_without_videos(plan: "Plan") -> None:
+    """Say that --crf changes nothing where a plan has no videos."""
+    from drcnet_cli.video import is_video_job
+
+    if not any(is_video_job(job) for jobs in (plan.jobs, plan.finished) for job in jobs):
+        note("Note: --crf is for videos, and there are none.")
 
 
 def _part(paths: list[str]) -> tuple[list[str], str]:

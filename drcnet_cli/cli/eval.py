@@ -181,7 +181,7 @@ def _measure(
             measured.append((plan, evaluation))
             if main:
                 shown.clear()
-                print_evaluation(evaluation, as_json)
+                print_evaluation(evaluation, quiet, as_json)
     if main:
         if not as_json:
             print_averages([evaluation for _, evaluation in measured])

@@ -19,6 +19,7 @@ from drcnet_cli.cli._restore_plan import (
     check_looks,
     choose_names,
     choose_pages,
+    note_without_videos,
     plan_run,
     plan_stream,
 )
@@ -72,8 +73,11 @@ def restore(
         typer.Option("--mask-out", metavar="DIR", help="Write where damage was found, in white."),
     ] = None,
     mask_format: Annotated[
-        str, typer.Option("--mask-format", metavar="png|jpg|...", help="Format of --mask-out's.")
-    ] = "png",
+        str | None,
+        typer.Option(
+            "--mask-format", metavar="png|jpg|...", help="Format of --mask-out's; default: png."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo finished outputs too.")
     ] = False,
@@ -130,6 +134,8 @@ def restore(
         plan = plan_stream(paths, format, suffix or name, masks, overwrite, as_json)
     else:
         plan = plan_run(asked, written, partial(made.recipe, written), masks, ray, quiet)
+    if crf is not None and not quiet:
+        note_without_videos(plan)
     output = RunOutput(plan, checkpoint, report, quiet, as_json, written.pages)
     if dry_run:
         output.list_plan()

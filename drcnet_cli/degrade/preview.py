@@ -34,12 +34,15 @@ def write_sheet(
     Raises UsageError for a folder without pictures and for a sheet whose name says no format,
     ImageError for a damaged picture or a sheet that cannot be written.
     """
+    try:
+        format_for(path)
+    except UsageError as error:
+        raise UsageError(error.message, f"Name the sheet {path.with_suffix('.png')}") from None
     if source is None:
         photographs = drawn_scenes(_ROWS, seed=seed)
     else:
         paths = _choose_some(source, _ROWS, seed=seed)
         photographs = [read_rgb8(path, background) for path in paths]
-    format_for(path)  # before the work
     sheet = contact_sheet(photographs, kind, seed=seed, streaks=streaks)
     write_picture(Picture(sheet), path)
 

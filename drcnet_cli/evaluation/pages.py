@@ -31,7 +31,8 @@ def evaluation_blocks(
         yield tables.overview_table(evaluations)
         yield from tables.average_tables(evaluations)
     for plan, evaluation in measured:
-        yield Section(tables.heading(evaluation), " ".join(tables.remarks(evaluation)))
+        said = [*tables.further_scores(evaluation), *tables.remarks(evaluation)]
+        yield Section(tables.heading(evaluation), " ".join(said))
         yield tables.score_table(evaluation, "Scores")
         gains = [image.gain for image in evaluation.images]
         yield Histogram("Gain of each picture", gains, "dB", "PSNR over the input's.")

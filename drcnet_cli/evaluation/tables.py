@@ -187,7 +187,12 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if evaluation.complete and (published := remark(evaluation.benchmark)):
         said.append(published)
     said += [f"{image.name}: {image.note}" for image in evaluation.images if image.note]
-    said += [regions] if (regions := describe_regions(evaluation)) else []
+    return said
+
+
+def further_scores(evaluation: Evaluation) -> list[str]:
+    """Say the scores that only some measurements have, a sentence each: regions' and LPIPS."""
+    said = [regions] if (regions := describe_regions(evaluation)) else []
     lpips, before = evaluation.mean("lpips"), evaluation.mean("input_lpips")
     if not math.isnan(lpips):
         said.append(f"LPIPS {lpips:.4f}, of the input {before:.4f} (lower is better).")
@@ -292,7 +297,8 @@ def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     parts = ["# Scores", overview_markdown(evaluations, command)]
     for evaluation in evaluations:
         lines = [_markdown(score_table(evaluation, heading(evaluation))), ""]
-        lines += [f"{remark}\n" for remark in remarks(evaluation)]
+        said = [*further_scores(evaluation), *remarks(evaluation)]
+        lines += [f"{sentence}\n" for sentence in said]
         lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
         parts.append("\n".join(lines))
     parts += map(_markdown, average_tables(evaluations))

@@ -151,15 +151,15 @@ def canonical(name: str | None) -> str | None:
     return _SAME_AS.get(name, name) if name else name
 
 
-def parse_format(name: str) -> str:
-    """Return Pillow's name for a format that a user names ("jpg", "TIFF", ".png").
+def parse_format(name: str, option: str = "--format") -> str:
+    """Return Pillow's name for a format that a user names ("jpg", "TIFF", ".png") by an option.
 
     Raises UsageError for one that cannot be written.
     """
     plain = name.lower().removeprefix(".")
     found = _BY_SUFFIX.get(f".{plain}", name.upper())
     if not is_writable(found):
-        raise UsageError(f"{name!r} is not a format that can be written.", _hint())
+        raise UsageError(f"{name!r} is not a format that can be written.", _hint(option))
     return found
 
 
@@ -188,13 +188,13 @@ def format_for(path: Place, asked: str | None = None) -> str:
     return str(found)
 
 
-def format_suffix(name: str) -> str:
-    """Return the suffix, with its dot, of files in a format that a user names.
+def format_suffix(name: str, option: str = "--format") -> str:
+    """Return the suffix, with its dot, of files in a format that a user names by an option.
 
     Raises UsageError for one that cannot be written.
     """
-    return _WRITERS[parse_format(name)].suffixes[0]
+    return _WRITERS[parse_format(name, option)].suffixes[0]
 
 
-def _hint() -> str:
-    return f"Use --format with one of: {', '.join(writable_formats())}"
+def _hint(option: str = "--format") -> str:
+    return f"Use {option} with one of: {', '.join(writable_formats())}"

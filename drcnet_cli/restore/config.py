@@ -140,6 +140,13 @@ def open_model(config: RestoreConfig) -> LoadedModel:
             f"Name that instead of --task {ANY_DAMAGE}",
         )
 
+    if not config.experts and info.architecture.summarise is None:
+        raise UsageError(
+            f"--auto-one is for auto's checkpoint, and {info.name or found.path} is one of "
+            f"{info.architecture.title}, which restores alone.",
+            "Leave it out",
+        )
+
     def expert(task: str, notify: Callable[[str], None]) -> Restorer:
         grain = config.keep_grain if task == GRAIN_TASK else 0.0
         own = replace(config, checkpoint=task, task=task, explain=False, keep_grain=grain)

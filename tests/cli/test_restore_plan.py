@@ -16,7 +16,7 @@ from drcnet_cli.restore.outcome import WriteOptions
 from drcnet_cli.weights.manifest import load_manifest
 
 MADE = Made("denoise", "auto", None, False, 1.0)
-NO_MASKS = Masks(None, None, "png")
+NO_MASKS = Masks(None, None)
 WRITTEN = WriteOptions()
 
 

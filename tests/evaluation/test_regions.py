@@ -77,7 +77,7 @@ def evaluation():
 
 
 def test_tables_say_it(evaluation):
-    from drcnet_cli.evaluation.tables import describe_regions, remarks, to_csv
+    from drcnet_cli.evaluation.tables import describe_regions, further_scores, to_csv
 
     scores = {"masked": 0.5, "kept_outside": 60.0}
     for part in ("inside", "outside", "all"):
@@ -86,7 +86,7 @@ def test_tables_say_it(evaluation):
     measured = evaluation([scores])
     said = describe_regions(measured)
     assert "31.00 (31.00) dB" in said and "5.00 (5.00) in the shadow" in said
-    assert said in remarks(measured)
+    assert further_scores(measured) == [said]
     assert "lab_all" in to_csv([measured]).splitlines()[0]
     assert describe_regions(evaluation([{}])) == ""
     # Masks that cover their whole pictures leave nothing outside.

@@ -69,6 +69,7 @@ def test_the_checkpoint_for_what_is_wrong_restores(drcnet, tmp_path, airnet):
         (("restore", "-t", "auto", "-m", "drcnet-s-denoise", "in", "out"), 2, "denoise"),
         (("restore", "-w", "mute.safetensors", "--explain", "in", "out"), 2, "calibrate"),
         (("restore", "-t", "denoise", "--explain", "in", "out"), 2, "--task auto"),
+        (("restore", "-t", "denoise", "--auto-one", "in", "out"), 2, "--auto-one is for auto"),
         (("calibrate", "mute.safetensors", "new.safetensors"), 2, "--clean"),
         (("calibrate", "mute.safetensors", "mute.safetensors", "--clean", "in"), 2, "exists"),
         (("calibrate", "mute.safetensors", "--clean", "in"), 2, "cannot tell"),

@@ -135,6 +135,7 @@ def test_streaks_are_drawn_from_a_folder(tmp_path, photographs):
     [
         (["--preview", "s.png"], "Nothing says what to add"),
         (["--task", "rain"], "Nothing says what to make"),
+        (["--task", "rain", "--preview", "s.xyz"], "Name the sheet s.png"),
         (["--task", "snow", "--preview", "s.png"], "Unknown task 'snow'"),
         (["--task", "rain", "--kind", "blur", "--preview", "s.png"], "Unknown kind 'blur'"),
         (["--task", "rain", "missing", "out"], "There is no folder missing"),

@@ -69,7 +69,11 @@ def test_what_cannot_be_is_said_before_the_work(drcnet, ground, tmp_path):
         (("--mask", ground / "none", ground / "in", tmp_path), "There is no folder"),
         (("--mask", ground / "in/sub", ground / "in", tmp_path), "has no mask for"),
         (("--mask-out", tmp_path, "-", "-"), "Masks go by the names"),
-        (("--mask-out", tmp_path, "--mask-format", "xyz", ground / "in", tmp_path), "xyz"),
+        (
+            ("--mask-out", tmp_path, "--mask-format", "xyz", ground / "in", tmp_path),
+            "--mask-format with one of",
+        ),
+        (("--mask-format", "jpg", ground / "in", tmp_path), "add --mask-out DIR"),
     ):
         done = drcnet(*base, *extra)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
@@ -110,3 +114,16 @@ def test_a_mask_that_changed_makes_its_output_stale(drcnet, ground, tmp_path):
     again = drcnet(*command, "--update", "--json")
     statuses = {line["output"][-5:]: line["status"] for line in map(json.loads, lines(again))}
     assert statuses == {"a.png": "restored", "b.jpg": "skipped"}
+
+
+def test_scores_by_regions_are_scores_and_no_note(drcnet, ground, tmp_path):
+    for name in ("a.png", "sub/b.png"):
+        mask = tmp_path / "mask" / name
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.tile(np.uint8([[0] * 25 + [255] * 25]), (40, 1))).save(mask)
+    done = drcnet(
+        "eval", "--task", "raindrop", "--weights", ground / "w.safetensors", "--quiet",
+        "--lq", ground / "in", "--gt", ground / "in", "--masks", tmp_path / "mask",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "Inside the masks" in done.stdout

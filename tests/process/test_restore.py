@@ -242,6 +242,12 @@ def test_format_changes_every_output(drcnet, tmp_path, tiny_weights):
     assert names(tmp_path / "out") == {"a.webp", "b.webp"}
 
 
+def test_crf_without_videos_is_said(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "a.png")
+    result = drcnet("restore", "--crf", "20", "-w", tiny_weights, "a.png", "b.png")
+    assert (result.returncode, "--crf is for videos" in result.stderr) == (0, True), result.stderr
+
+
 def test_quiet_says_nothing(drcnet, tmp_path, tiny_weights):
     save_photograph(tmp_path / "a.png")
     result = drcnet("restore", "-q", "-w", tiny_weights, "a.png", "b.png")
