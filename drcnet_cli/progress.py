@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 Progress: TypeAlias = Callable[[int, int], None]
 
 # Calls a function of each item of a list and gives the results in their order, as `map` does.
-Run: TypeAlias = Callable[[Callable[[Any], Any], Any], Iterable[Any]]
+Mapper: TypeAlias = Callable[[Callable[[Any], Any], Any], Iterable[Any]]
 
 
 def no_progress(done: int, total: int) -> None:

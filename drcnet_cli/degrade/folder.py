@@ -20,7 +20,7 @@ from drcnet_cli.imageio import is_image_name
 from drcnet_cli.imageio.folder import find_pictures, read_rgb8, write_png
 from drcnet_cli.imageio.pixels import to_uint8, to_unit
 from drcnet_cli.imageio.transparency import Colour
-from drcnet_cli.progress import Progress, Run, no_progress
+from drcnet_cli.progress import Mapper, Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def make_pairs(
     destination: Path,
     plan: PairPlan,
     *,
-    run: Run = map,
+    run: Mapper = map,
     progress: Progress = no_progress,
 ) -> MadePairs:
     """Degrade all pictures below `source`, one kind, into `destination`'s lq and gt, tree mirrored.

@@ -37,7 +37,7 @@ class ParityError(DrcnetError):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """One batch computed by both: the largest difference, and the PSNR for a peak of 1, in dB."""
 
     shape: tuple[int, int, int, int]
@@ -45,7 +45,7 @@ class Comparison:
     psnr: float
 
 
-Compare = Callable[[Runtime], list[Comparison]]
+Compare = Callable[[Runtime], list[Difference]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Exported:
     format: str
     name: str
     bytes: int
-    parity: list[Comparison]
+    parity: list[Difference]
 
     def record(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -110,7 +110,7 @@ def weights_beside(destination: Path) -> Path:
 
 def _write_openvino(
     model: bytes, destination: Path, compare: Compare, facts: dict[str, str]
-) -> list[Comparison]:
+) -> list[Difference]:
     openvino = load_library("openvino", "openvino")
     with tempfile.TemporaryDirectory(prefix="drcnet-export-") as folder:
         made = Path(folder) / "model.xml"
@@ -138,7 +138,7 @@ def _place(source: Path, destination: Path) -> None:
 
 def check_parity(
     network: nn.Module, info: CheckpointInfo, shape: Shape, run: Runtime
-) -> list[Comparison]:
+) -> list[Difference]:
     """Compare with another program on several sizes, as far as the file's shape allows, in float32.
 
     Raises ParityError if a value differs by more than TOLERANCE, or the result has another shape.
@@ -153,14 +153,14 @@ def check_parity(
             raise ParityError(f"The exported file gives {restored.shape} for {expected.shape}.")
         error = np.abs(restored - expected)
         psnr = -10 * np.log10(max(np.mean(error**2), 1e-20))
-        comparison = Comparison(size, float(error.max()), float(psnr))
-        if not comparison.max_error <= TOLERANCE:  # NaN is no parity
+        difference = Difference(size, float(error.max()), float(psnr))
+        if not difference.max_error <= TOLERANCE:  # NaN is no parity
             raise ParityError(
-                f"The exported file differs from our network by {comparison.max_error:.1e} for "
+                f"The exported file differs from our network by {difference.max_error:.1e} for "
                 f"{'x'.join(map(str, size))}, more than {TOLERANCE:.0e}.",
                 "It was not kept; other versions of the runtime may compute rightly.",
             )
-        comparisons.append(comparison)
+        comparisons.append(difference)
     return comparisons
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-Run = Callable[[Tensor], Tensor]
-Record = Callable[[Run, Tensor], Run]
+Forward = Callable[[Tensor], Tensor]
+Record = Callable[[Forward, Tensor], Forward]
 
 OFTEN = 2  # times that a shape comes before it is recorded: a last, smaller batch may not return
 MOST = 4  # shapes that are kept: what they compute in is shared, but lost to everything else
@@ -26,11 +26,11 @@ class RecordedShapes:
     (RuntimeError).
     """
 
-    def __init__(self, run: Run, record: Record) -> None:
+    def __init__(self, run: Forward, record: Record) -> None:
         self._run = run
         self._record = record
         self._times: Counter[tuple[int, ...]] = Counter()
-        self._replays: dict[tuple[int, ...], Run] = {}
+        self._replays: dict[tuple[int, ...], Forward] = {}
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def cuda_recorder(device: torch.device) -> Record:
     """Return what records on a CUDA device; recordings share memory: one runs at a time."""
     pool = torch.cuda.graph_pool_handle()
 
-    def record(run: Run, batch: Tensor) -> Run:
+    def record(run: Forward, batch: Tensor) -> Forward:
         given = batch.clone()
         # A recording that fails half-way is dear: first it is seen whether the network waits.
         with _waiting_refused():

@@ -12,7 +12,7 @@ from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
 from drcnet_cli.imageio.transparency import Colour
 from drcnet_cli.metrics import psnr, ssim
-from drcnet_cli.progress import Progress, Run, no_progress
+from drcnet_cli.progress import Mapper, Progress, no_progress
 
 _SSIM_WINDOW = 11
 _NAMED = 5  # unmatched names that a sentence lists
@@ -180,7 +180,7 @@ def score_entries(
     progress: Progress = no_progress,
     *,
     background: Colour | None = None,
-    run: Run = map,
+    run: Mapper = map,
 ) -> tuple[list[Score], list[DrcnetError]]:
     """Score every entry; what cannot be scored stops nothing and comes beside the scores.
 

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import cv2
 
 from drcnet_cli.errors import DrcnetError
-from drcnet_cli.progress import Run
+from drcnet_cli.progress import Mapper
 from drcnet_cli.settings import given_threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def runner(jobs: str | None) -> Run:
+def runner(jobs: str | None) -> Mapper:
     """Return what calls a function of each item, in as many processes as --jobs says.
 
     Results come in the items' order; whoever stops asking for them ends the work. The function and

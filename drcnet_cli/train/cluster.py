@@ -24,7 +24,7 @@ _SCRATCH = ".ray"  # Ray Train's own notes, below the run's folder
 
 
 @dataclass(frozen=True)
-class Task:
+class Assignment:
     """What every worker is given; `folder`: where the driver's relative paths begin."""
 
     config: TrainConfig
@@ -41,12 +41,12 @@ class Steward:
     def fit(self, config: TrainConfig, folder: str, workers: int, share: Share) -> None:
         """Train on so many workers until they are done."""
         training, torch_training = import_ray("ray.train"), import_ray("ray.train.torch")
-        task = Task(config, folder, import_ray("ray").get_runtime_context().current_actor)
+        here = import_ray("ray").get_runtime_context().current_actor
         with suppress(OSError):
             os.chdir(folder)
         torch_training.TorchTrainer(
             work,
-            train_loop_config={"task": task},
+            train_loop_config={"assignment": Assignment(config, folder, here)},
             scaling_config=training.ScalingConfig(
                 num_workers=workers,
                 use_gpu=share.device == "cuda",
@@ -68,7 +68,7 @@ class Steward:
         return news
 
 
-class Told:
+class Relay:
     """The main worker's listener: it tells the driver's, through the steward."""
 
     def __init__(self, steward: Any) -> None:  # noqa: ANN401 - an actor's handle
@@ -83,19 +83,19 @@ class Told:
         self._tell("progress", snapshot)
 
 
-def work(given: dict[str, Task]) -> None:
+def work(given: dict[str, Assignment]) -> None:
     """Be a worker of Ray Train: train as a process of torchrun's does."""
-    task = given["task"]
+    assignment = given["assignment"]
     ray: Any = import_ray("ray")
     with suppress(OSError):  # where it isn't there, paths had better be absolute
-        os.chdir(task.folder)
+        os.chdir(assignment.folder)
     try:
-        result = train(task.config, Told(task.steward))
+        result = train(assignment.config, Relay(assignment.steward))
     except DrcnetError as error:
-        ray.get(task.steward.tell.remote("error", error))
+        ray.get(assignment.steward.tell.remote("error", error))
         raise
     if result.main:
-        ray.get(task.steward.tell.remote("done", result))
+        ray.get(assignment.steward.tell.remote("done", result))
 
 
 def train_on_cluster(

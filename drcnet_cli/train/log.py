@@ -110,7 +110,7 @@ class Meter:
         self._marks = deque([(time.monotonic(), self.images)])
 
 
-class Journal:
+class RunLog:
     """The run's log in its folder: one JSON object a line, each with `event` and `step`.
 
     On resumption the lines past the resumed step are dropped: those steps are done anew.

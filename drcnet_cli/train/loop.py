@@ -16,7 +16,7 @@ from drcnet_cli.files.mirror import Mirror
 from drcnet_cli.train.batches import default_workers, load_batches, requests
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.data import TrainingData, name_some, open_data
-from drcnet_cli.train.log import LOG_NAME, Journal, Listener, Meter, NoListener, Snapshot
+from drcnet_cli.train.log import LOG_NAME, Listener, Meter, NoListener, RunLog, Snapshot
 from drcnet_cli.train.objective import OBJECTIVES, Objective, input_psnr, mean_psnr
 from drcnet_cli.train.process import Interruption, Threads
 from drcnet_cli.train.schedule import Every, Phase, Timer, learning_rate, parse_phases, phase_at
@@ -99,7 +99,7 @@ class Training:
         self.save_timer = Timer(Every.parse(config.save_every), self.progress.elapsed)
         self.validate_timer = Timer(Every.parse(config.validate_every), self.progress.elapsed)
         self.journal = (
-            Journal(config.folder, self.progress.step, tensorboard=config.tensorboard)
+            RunLog(config.folder, self.progress.step, tensorboard=config.tensorboard)
             if self.main
             else None
         )

@@ -23,8 +23,8 @@ from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.optim import Muon, WeightAverage
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import (
-    Progress,
     State,
+    TrainingProgress,
     check_state,
     described_network,
     find_state,
@@ -67,7 +67,7 @@ class Run:
     model: nn.Module
     optimizer: Any
     average: WeightAverage
-    progress: Progress
+    progress: TrainingProgress
     objective_state: dict[str, Tensor]
 
     @property
@@ -155,7 +155,7 @@ def open_run(config: TrainConfig) -> Run:
     model, optimizer = accelerator.prepare(model, optimizer)
     if state is not None and state.scaler and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state.scaler)
-    progress = state.progress if state is not None else Progress()
+    progress = state.progress if state is not None else TrainingProgress()
     return Run(
         config,
         accelerator,

@@ -38,7 +38,7 @@ _MUON, _MUON_ADAM = {"momentum"}, {"step", "mean", "square"}
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run has come.
 
     `samples`: number of the next sample; `elapsed`: seconds of training, over all resumptions;
@@ -59,7 +59,7 @@ class Progress:
 class State:
     """A run at one step: `tensors` by part (network, average), the optimiser's state, the rest."""
 
-    progress: Progress
+    progress: TrainingProgress
     config: dict[str, Any]
     parts: dict[str, dict[str, Tensor]]
     optimizer: dict[str, Any]
@@ -115,7 +115,7 @@ def load_state(path: Path) -> State:
             else:
                 parts.setdefault(part, {})[name] = value
         return State(
-            Progress(**description["progress"]),
+            TrainingProgress(**description["progress"]),
             description["config"],
             parts,
             {"state": optimizer, "param_groups": description["param_groups"]},
@@ -186,7 +186,7 @@ def described_network(state: State) -> tuple[Architecture, NetworkConfig]:
     return NETWORKS[name], NETWORKS[name].config_type.from_dict(shape)
 
 
-def _check_progress(progress: Progress) -> None:
+def _check_progress(progress: TrainingProgress) -> None:
     for field in fields(progress):
         value = getattr(progress, field.name)
         if field.name == "best":

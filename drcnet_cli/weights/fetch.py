@@ -30,7 +30,7 @@ from drcnet_cli.weights.store import (
 )
 
 if TYPE_CHECKING:
-    from drcnet_cli.weights.hub import Progress
+    from drcnet_cli.weights.hub import Announce
 
 _CHECKPOINT_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt"}
 
@@ -65,7 +65,7 @@ def resolve(
     task: str | None = None,
     hub_repo: str | None = None,
     offline: bool = False,
-    progress: "Progress | None" = None,
+    progress: "Announce | None" = None,
     manifest: Manifest | None = None,
 ) -> ResolvedCheckpoint:
     """Return a verified file for a checkpoint's name, a task (its default) or a path.
@@ -201,7 +201,7 @@ def _local_file(checkpoint: Checkpoint) -> Path | None:
 
 
 def _from_hub(
-    checkpoint: Checkpoint, hub_repo: str | None, offline: bool, progress: "Progress | None"
+    checkpoint: Checkpoint, hub_repo: str | None, offline: bool, progress: "Announce | None"
 ) -> Path:
     """Download, or say why that is impossible; a damaged cached file is replaced on success."""
     cached, source = cached_path(checkpoint), hub_source(checkpoint, hub_repo)

@@ -52,7 +52,7 @@ from drcnet_cli.weights.store import (
     manual_hint,
 )
 
-Progress = Callable[[str], None]
+Announce = Callable[[str], None]
 
 PATIENCE = 120.0  # seconds for all that is not the content
 SLOWEST = 16 * 1024  # bytes a second of the content
@@ -66,7 +66,7 @@ class SlowError(NetworkError):
     """A transfer took longer than it may; what has come is worth going on from."""
 
 
-def download(checkpoint: Checkpoint, source: HubSource, progress: Progress | None = None) -> Path:
+def download(checkpoint: Checkpoint, source: HubSource, progress: Announce | None = None) -> Path:
     """Bring a checkpoint into the cache and return its place there.
 
     Processes that want the same file wait for the first one and then find it. `progress` gets a

@@ -11,7 +11,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 
 from drcnet_cli.errors import UsageError, WeightsError
 from drcnet_cli.version import __version__
-from drcnet_cli.weights.hub import Progress
+from drcnet_cli.weights.hub import Announce
 from drcnet_cli.weights.hub_errors import HUB_ERRORS, explain, root_cause
 from drcnet_cli.weights.manifest import (
     REPO_PATTERN,
@@ -68,7 +68,7 @@ def publish(
     *,
     private: bool = False,
     dry_run: bool = False,
-    progress: Progress | None = None,
+    progress: Announce | None = None,
     manifest: Manifest | None = None,
 ) -> Publication:
     """Upload every checkpoint file, the manifest and a model card to `repo` (owner/name).

@@ -33,7 +33,7 @@ from drcnet_cli.networks.convert import convert_file
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.restore.restorer import Restorer
-from drcnet_cli.train.state import Progress, State, check_state, load_state, save_state
+from drcnet_cli.train.state import State, TrainingProgress, check_state, load_state, save_state
 from drcnet_cli.train.vgg import load_vgg
 from drcnet_cli.weights.manifest import load_manifest
 from drcnet_cli.weights.store import BUNDLED_DIR, bundled_path, cached_path
@@ -72,7 +72,9 @@ def make_goods(folder: Path) -> Goods:
     average = {name: value.clone() for name, value in network.state_dict().items()}
     parts = {"network": network.state_dict(), "average": average}
     config = {"network": network.config.to_dict(), "lr": 1e-3, "betas": [0.9, 0.99]}
-    save_state(folder, State(Progress(1, 2, 3.0), config, parts, optimizer.state_dict(), {}))
+    save_state(
+        folder, State(TrainingProgress(1, 2, 3.0), config, parts, optimizer.state_dict(), {})
+    )
     released = torch.load(GOLDEN, weights_only=True)
     torch.save(released, folder / "legacy", _use_new_zipfile_serialization=False)
     shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128)}

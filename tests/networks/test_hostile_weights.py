@@ -22,7 +22,7 @@ from drcnet_cli.networks.drcnet import MAX_DEPTH, MAX_WIDTH, DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.networks.drcnet.released import sniff_size
 from drcnet_cli.networks.pth import read_state_dict
-from drcnet_cli.train.state import Progress, State, check_state, load_state, save_state
+from drcnet_cli.train.state import State, TrainingProgress, check_state, load_state, save_state
 from drcnet_cli.train.vgg import load_vgg
 
 CONFIG = DRCNetConfig(width=2, depth=2)
@@ -353,7 +353,9 @@ def state(tmp_path):
     average = {name: value.clone() for name, value in network.state_dict().items()}
     parts = {"network": network.state_dict(), "average": average}
     config = {"network": CONFIG.to_dict()}
-    save_state(tmp_path, State(Progress(1, 2, 3.0), config, parts, optimizer.state_dict(), {}))
+    save_state(
+        tmp_path, State(TrainingProgress(1, 2, 3.0), config, parts, optimizer.state_dict(), {})
+    )
     loaded = load_state(tmp_path / "state.safetensors")
     check_state(loaded, "adam")
     return loaded
