@@ -182,7 +182,10 @@ def _is_older(job: "Job") -> bool:
     """Tell whether a job's mask changed after its output was written, whatever date that bears."""
     if job.mask is None or not isinstance(job.destination, Path) or job.source == job.destination:
         return False
-    return job.mask.stat().st_mtime_ns > job.destination.stat().st_ctime_ns
+    try:
+        return job.mask.stat().st_mtime_ns > job.destination.stat().st_ctime_ns
+    except OSError:  # one has gone just now: the restoration will say so
+        return False
 
 
 def _refuse_clashes(jobs: "Sequence[Job]") -> None:
