@@ -1,16 +1,19 @@
-"""Haze and shadows mended in a small copy, against tiles of the picture: PSNR and seconds.
+"""Haze, shadows and drops mended in a small copy, against tiles of the picture: PSNR and seconds.
 
-    python benchmarks/small_copy.py CLEAN_FOLDER [--tasks dehaze deshadow] [--sides 256 384 512 768]
+    python benchmarks/small_copy.py CLEAN_FOLDER [--tasks dehaze deshadow raindrop]
+                                    [--sides 256 384 512 768 1024]
                                     [--radii 8 16] [--count 12]
 
 Photographs (of the folder, evenly picked) are degraded by the task's own mix and restored in tiles
 as the checkpoint was trained, in one piece, and by copies of several sides; "+" is what changed
-there, enlarged and added, where `drcnet restore` fits lines.
+there, enlarged and added, where `drcnet restore` fits lines. Drops are as much larger than those
+that were trained on as a picture is larger than 640 pixels: a camera's are a share of the picture.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +23,8 @@ from tile_curve import find_photographs
 
 from drcnet_cli.api import load_model
 from drcnet_cli.degrade import degrade
+from drcnet_cli.degrade.base import Degraded
+from drcnet_cli.degrade.drops import MIXED, add_drops
 from drcnet_cli.imageio import read_picture, to_planes
 from drcnet_cli.metrics import psnr
 from drcnet_cli.restore import small_copy
@@ -35,6 +40,16 @@ def add(pixels: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray
     size = pixels.shape[1::-1]
     change = cv2.resize(after - before, size, interpolation=cv2.INTER_CUBIC)
     return np.clip(pixels + change, 0, 1)
+
+
+def damaged(clean: np.ndarray, task: str, rng: np.random.Generator) -> Degraded:
+    """Damage 3 x H x W in [0, 1] by a task's mix, drops at the picture's scale."""
+    if task != "raindrop":
+        return degrade(clean, TASKS[task].degradation, rng)
+    scale = max(clean.shape[1:]) / 640
+    sizes = ("radius", "edge", "blur")
+    larger = {name: tuple(scale * bound for bound in getattr(MIXED, name)) for name in sizes}
+    return add_drops(clean, rng, replace(MIXED, **larger))
 
 
 def ways(model: LoadedModel, sides: list[int], radii: list[int]) -> Iterator[Way]:
@@ -70,7 +85,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tasks", nargs="*", default=["dehaze", "deshadow"])
     parser.add_argument("--models", nargs="*", help="in place of the tasks' checkpoints")
-    parser.add_argument("--sides", nargs="*", type=int, default=[256, 384, 512, 768])
+    parser.add_argument("--sides", nargs="*", type=int, default=[256, 384, 512, 768, 1024])
     parser.add_argument("--radii", nargs="*", type=int, help="default: the task's")
     parser.add_argument("--count", type=int, default=12)
     args = parser.parse_args()
@@ -80,7 +95,7 @@ def main() -> None:
         pairs = []
         for index, path in enumerate(paths):
             clean = to_planes(read_picture(path).pixels)
-            pair = degrade(clean, TASKS[task].degradation, np.random.default_rng(index))
+            pair = damaged(clean, task, np.random.default_rng(index))
             both = (pair.degraded, pair.clean)
             pairs.append([np.ascontiguousarray(each.transpose(1, 2, 0)) for each in both])
         print(f"\n{task}, {len(pairs)} photographs: {np.mean([psnr(*pair) for pair in pairs]):.2f}")

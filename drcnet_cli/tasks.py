@@ -39,7 +39,8 @@ class Task:
     exact value has nothing of the damage, so that it stays as it is. `is_fine`: the damage is known
     by a few pixels, so that large pictures' tiles need overlap less. `small_side`: the damage is so
     smooth that it is mended in a copy of so many pixels along its longer side; 0: it is not.
-    `small_radius`: over how many of these what changed is fitted, less where edges are sharp.
+    `small_radius`: over how many of these what changed is fitted, less where edges are sharp; 0: it
+    is added as it is.
     """
 
     name: str
@@ -106,6 +107,8 @@ TASKS: dict[str, Task] = {
             ("raindrop", "raindrop-light", "raindrop-heavy"),
             ("raindrop-train",),
             Protocol("yfull8", "yfull8", "uniform"),
+            small_side=1024,
+            small_radius=0,
         ),
         # An even wall may lie in the shadow as a whole.
         Task(

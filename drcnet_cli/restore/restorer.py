@@ -225,6 +225,8 @@ class Restorer:
         mask: np.ndarray | None,
     ) -> np.ndarray:
         """Restore as `_restore` does, what the network sees being a small copy."""
+        if not self.rule.small_radius and max(pixels.shape[:2]) <= self.rule.small_side:
+            return self._restore_by_tiles(pixels, on_progress, mask)
         before = self._copy(pixels)
         small_mask = None if mask is None else reduced(mask, self.rule.small_side)
         after = self._restore_by_tiles(before, on_progress, small_mask)

@@ -9,6 +9,10 @@ the damaged picture): fine detail is kept, and grows with the contrast.
 A picture that is small already is its own copy: what is fitted is more even than what a network,
 not everywhere as sure, makes of one shade.
 
+Drops on the lens are out of focus, and as much larger as the picture is: in a large one's tiles a
+network that learned on pictures of some hundred pixels knows them no more. What changed is added
+there, for what is seen through a drop follows no line; a picture that is small needs no copy.
+
 The side of the copy and the radius are the task's; what they bring: `benchmarks/small_copy.py`.
 """
 
@@ -48,8 +52,9 @@ def carry_over(
 ) -> np.ndarray:
     """Change H x W x C pixels as a small copy of them, h x w x C, changed; same type back.
 
-    Lines are fitted over `radius` pixels of the copy, and averaged over as many. The copy may be
-    of another type. Where it did not change, pixels stay exactly as they are.
+    Lines are fitted over `radius` pixels of the copy, and averaged over as many; with a radius of 0
+    the change is added. The copy may be of another type. Where it did not change, pixels stay
+    exactly as they are.
     """
     height, width = pixels.shape[:2]
     fitted = _fit(_unit(before), _unit(after), radius)
@@ -84,6 +89,8 @@ def faded(mask: np.ndarray) -> np.ndarray:
 
 def _fit(before: np.ndarray, after: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Fit after = slope * before + offset around each pixel: two of h x w x C."""
+    if not radius:
+        return np.ones_like(before), after - before
 
     def average(values: np.ndarray) -> np.ndarray:
         side = 2 * radius + 1

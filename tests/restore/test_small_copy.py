@@ -1,5 +1,7 @@
 """Smooth damage mended in a small copy: what is carried over, and what stays exactly as it is."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -91,6 +93,23 @@ def test_a_line_is_that_of_the_surroundings():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_without_a_radius_the_change_is_added(dtype):
+    pixels = from_unit(
+        0.2 + 0.5 * to_planes(pixels_of(150, 210, dtype=dtype)), like=np.empty(3, dtype)
+    )
+    copy = to_planes(reduced(pixels, 60)).transpose(1, 2, 0)
+    change = np.zeros_like(copy)
+    change[10:30, 20:45] = 0.2
+    changed = carry_over(pixels, copy, copy + change, 0)
+    expected = to_planes(pixels) + enlarged(change, 150, 210).transpose(2, 0, 1)
+    step = 1e-5 if dtype == np.float32 else 1 / np.iinfo(dtype).max
+    assert np.abs(to_planes(changed) - expected).max() <= step
+    far = np.ones(pixels.shape[:2], bool)
+    far[30:110, 60:165] = False
+    assert np.array_equal(changed[far], pixels[far])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_mask_fades_over_a_few_pixels_and_blending_by_it_is_exact_beyond(dtype):
     mask = np.zeros((50, 70, 1), np.uint8)
     mask[20:30, 25:40] = 255
@@ -153,6 +172,20 @@ def test_the_change_of_a_picture_that_is_small_already_is_fitted_too():
     expected = carry_over(pixels, pixels, alone, RADIUS)
     assert np.abs(restored.astype(int) - expected).max() <= 1  # `alone` is rounded
     assert (restored.astype(float) - pixels).std() < 0.2 * (alone.astype(float) - pixels).std()
+
+
+def test_drops_need_a_copy_in_large_pictures_alone():
+    side = TASKS["raindrop"].small_side
+    network = Seen()
+    made = Restorer(network, replace(HAZE, task="raindrop"), device=torch.device("cpu"))
+    small, large = pixels_of(40, side), pixels_of(70, 2 * side)
+    assert np.array_equal(made.restore(small), np.rint(small / 2).astype(np.uint8))
+    halved = made.restore(large).astype(float) - large
+    assert network.sizes == [(40, side), (40, side)]
+    # The copy's half is taken off; what is finer than the copy stays.
+    expected = enlarged(reduced(large, side).astype(np.float32) / -2, *large.shape[:2])
+    inner = (large > 140) & (large < 250)
+    assert np.abs(halved - expected)[inner].max() <= 1.5
 
 
 @pytest.mark.parametrize("options", [TileOptions(64), TileOptions(0), TileOptions(overlap=8)])
