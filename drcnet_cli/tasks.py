@@ -107,7 +107,7 @@ TASKS: dict[str, Task] = {
             ("raindrop", "raindrop-light", "raindrop-heavy"),
             ("raindrop-train",),
             Protocol("yfull8", "yfull8", "uniform"),
-            small_side=1024,
+            small_side=768,
             small_radius=0,
         ),
         # An even wall may lie in the shadow as a whole.
