@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from drcnet_cli.files.journal import Journal, open_journal, stamp_at
+from drcnet_cli.files.journal import Journal, in_place_recipe, open_journal, stamp_at
 from drcnet_cli.files.plan import Job
 
 OTHERWISE = "made from another input or with other settings"
@@ -66,7 +66,10 @@ class Finished:
         entry = self.journal.find_result(path) if self.journal else None
         if entry is None:
             return None
-        return "" if entry.recipe == self._recipe else RESTORED_OTHERWISE
+        if entry.recipe in (self._recipe, in_place_recipe(self._recipe)):
+            return ""
+        # What another run made of another file, a degraded one too, may be an input like any.
+        return RESTORED_OTHERWISE if entry.is_in_place else None
 
     def _judge_copy(self, job: Job) -> str:
         try:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from drcnet_cli.files.addresses import Address
-from drcnet_cli.files.journal import Journal, open_journal, stamp, stamp_at
+from drcnet_cli.files.journal import Journal, in_place_recipe, open_journal, stamp, stamp_at
 from drcnet_cli.files.plan import Job
 
 _UNNOTED = "the journal of runs takes no entry: after an interruption this would be done again"
@@ -63,7 +63,8 @@ class Finisher:
         if self._keep_dates and not _dated(whole, source, known.time):
             notes.append("the date could not be kept")
         if self._journal is not None and self._recipe is not None:
-            noted = self._journal.note(job.destination, whole, known, self._recipe)
+            recipe = in_place_recipe(self._recipe) if in_place else self._recipe
+            noted = self._journal.note(job.destination, whole, known, recipe)
             notes += [] if noted or not in_place else [_UNNOTED]
         return notes
 

@@ -23,6 +23,7 @@ from drcnet_cli.files.addresses import Place
 FILE_NAME = "journal-1.sqlite"  # the number is the tables'
 MOST_ENTRIES = 500_000  # some 60 MB; the oldest ones go
 _TAIL = 64 * 1024  # bytes
+_IN_PLACE = "in place: "
 _PATIENCE = 30.0  # seconds to wait for another process's commit
 
 _TABLES = """
@@ -47,6 +48,16 @@ class Entry(NamedTuple):
 
     source: Stamp
     recipe: str
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the result took its input's place."""
+        return self.recipe.startswith(_IN_PLACE)
+
+
+def in_place_recipe(recipe: str) -> str:
+    """Return the recipe that stands for a result which takes its input's place."""
+    return _IN_PLACE + recipe
 
 
 def stamp(status: os.stat_result) -> Stamp:

@@ -13,7 +13,7 @@ from conftest import environment
 
 from drcnet_cli.files import journal as journals
 from drcnet_cli.files.finished import OLDER, OTHERWISE, RESTORED_OTHERWISE, Finished
-from drcnet_cli.files.journal import FILE_NAME, Stamp, open_journal, stamp
+from drcnet_cli.files.journal import FILE_NAME, Stamp, in_place_recipe, open_journal, stamp
 from drcnet_cli.files.plan import Job
 
 
@@ -38,6 +38,7 @@ def judge(source: Path, destination: Path, recipe="recipe", **options):
 
 def note(destination: Path, source: Path, recipe="recipe") -> None:
     journal = open_journal()
+    recipe = in_place_recipe(recipe) if source == destination else recipe
     assert journal.note(destination, destination, stamp(source.stat()), recipe)
     journal.close()
 
@@ -78,6 +79,13 @@ def test_in_place_a_result_is_finished_wherever_it_is_by_now(tmp_path):
     assert judge(moved, moved) == ""
     shutil.copy2(moved, tmp_path / "copy.jpg")
     assert judge(tmp_path / "copy.jpg", tmp_path / "copy.jpg") == ""
+
+
+def test_in_place_what_another_run_made_is_an_input_like_any(tmp_path):
+    path = write(tmp_path / "lq" / "a.png")
+    note(path, write(tmp_path / "photograph.png"))
+    assert judge(path, path, recipe="another") is None
+    assert judge(path, path) == ""  # the same settings made it already
 
 
 @pytest.mark.parametrize(("content", "time"), [(b"y", 10**9), (b"xx", 10**9), (b"x", 10**9 + 1)])
