@@ -165,8 +165,14 @@ def _check_array(image: Array) -> Array:
         raise UsageError(
             f"An image of {image.dtype} cannot be restored.", "Give uint8, uint16 or float in 0..1."
         )
-    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+    if not np.isfinite(pixels).all():
         raise UsageError(
-            "A floating-point image must hold finite values in 0..1.", "Divide it by its maximum."
+            "A floating-point image must hold finite values.", "Replace its NaNs and infinities."
+        )
+    if (least := pixels.min()) < 0 or pixels.max() > 1:
+        raise UsageError(
+            "A floating-point image must hold values in 0..1, and this one has "
+            f"{least:g} to {pixels.max():g}.",
+            "Divide it by its white (as 255), and clip what is below 0.",
         )
     return np.ascontiguousarray(pixels, np.float32)

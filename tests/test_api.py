@@ -67,6 +67,14 @@ def test_other_arrays_are_refused(model, image):
         restore_image(image, model=model)
 
 
+@pytest.mark.parametrize(("value", "said"), [(255.0, "0 to 255"), (np.nan, "finite")])
+def test_floats_that_are_no_picture_are_told_why(model, value, said):
+    image = np.zeros((4, 4), np.float32)
+    image[1, 1] = value
+    with pytest.raises(UsageError, match=said):
+        restore_image(image, model=model)
+
+
 def test_files_are_restored_with_chosen_pictures(model, tmp_path):
     frames = [few_colours(seed) for seed in range(3)]
     (tmp_path / "a.gif").write_bytes(animation("GIF", frames))

@@ -1,5 +1,6 @@
 """What `drcnet restore` decides before it computes: what goes where, and what is done already."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,6 +115,15 @@ class Masks:
         if self.format is not None and self.found is None:
             raise UsageError(
                 "--mask-format is for --mask-out.", "Leave it out, or add --mask-out DIR"
+            )
+        if self.found is None:
+            return
+        from drcnet_cli.imageio import is_image_name
+
+        if is_image_name(self.found) and not self.found.is_dir():
+            raise UsageError(
+                f"--mask-out names a folder, and {self.found} is a picture's name.",
+                f"Use --mask-out {self.found.with_suffix('')}",
             )
 
     @property
@@ -259,6 +269,12 @@ def choose_names(
 
     def values(fields: set[str]) -> dict[str, str]:
         values = {"task": task or "", "model": Path(checkpoint).stem}
+        if isinstance(checkpoint, Path) and fields & {"task", "model"}:
+            from drcnet_cli.networks.checkpoint import read_info
+
+            info = read_info(checkpoint)
+            called = info.name if info.name and not {"/", os.sep, "\0"} & set(info.name) else ""
+            values = {"task": task or info.task or "", "model": called or checkpoint.stem}
         if isinstance(checkpoint, str) and fields & {"task", "model"}:
             manifest = load_manifest()
             known = checkpoint in manifest.names
@@ -300,6 +316,11 @@ def plan_run(
             "Leave out either; --overwrite restores all files again",
         )
     output = output and as_meant(output)
+    if asked.rename is not None and not shards:  # no file of the run could be written
+        ending = format_suffix(written.format) if written.format else ".png"
+        named = Path(asked.rename("name", ending))
+        if not is_video_name(named):
+            format_for(named, written.format)
     if output and written.keep_dates and is_address(output):
         raise UsageError(
             f"--keep-dates is for files, and {place_of(output)} takes none.", "Leave it out."

@@ -53,7 +53,10 @@ def degrade(
     streaks: StreaksOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Other seed, other pictures.")] = 0,
     suffix: options.SuffixOption = "",
-    name: options.NameOption = "",
+    name: Annotated[
+        str,
+        typer.Option("--name", metavar="PATTERN", help="Names of pairs, as '{stem}_{task}{ext}'."),
+    ] = "",
     keep_dates: options.KeepDatesOption = False,
     background: options.BackgroundOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo finished pairs.")] = False,
@@ -90,7 +93,9 @@ def degrade(
     layers = load_streaks(streaks)
     if preview is not None:
         write_sheet(preview, folder, chosen, seed=seed, streaks=layers, background=colour)
-        if not quiet:
+        if as_json:
+            print_json({"preview": str(preview), "kind": chosen, "seed": seed})
+        elif not quiet:
             note(f"Wrote {preview}: {chosen}, seed {seed}.")
     if folder is None or destination is None:
         return

@@ -120,6 +120,7 @@ def restore(
     if report is not None:
         check_report(report, streams, in_place)
     check_looks(float_range, background)
+    tiling = options.parse_tiling(tile, overlap, batch)
     from drcnet_cli.restore.outcome import WriteOptions
 
     written = WriteOptions(format, quality, strip_metadata, float_range, background, keep_dates)
@@ -147,7 +148,6 @@ def restore(
 
     from drcnet_cli.restore.config import RestoreConfig
 
-    tiling = options.parse_tiling(tile, overlap, batch)
     config = RestoreConfig(
         checkpoint,
         task,

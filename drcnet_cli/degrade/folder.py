@@ -117,6 +117,8 @@ def _plan(source: Path, destination: Path, plan: PairPlan) -> Plan:
         )
     if destination.exists() and not destination.is_dir():
         raise UsageError(f"{destination} is a file.", "Name a folder; it is created if missing.")
+    if plan.rename and not plan.rename("name", ".png").lower().endswith(".png"):
+        raise UsageError("Pairs are PNG files, and --name ends otherwise.", "End it with {ext}")
     with Finished(plan.recipe, update=plan.update) as finished:
 
         def judge(job: Job) -> str | None:

@@ -34,6 +34,11 @@ def write_sheet(
     Raises UsageError for a folder without pictures and for a sheet whose name says no format,
     ImageError for a damaged picture or a sheet that cannot be written.
     """
+    if source is not None and path.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"{path} lies among the photographs of {source}, or is one.",
+            "Name a sheet elsewhere",
+        )
     try:
         format_for(path)
     except UsageError as error:

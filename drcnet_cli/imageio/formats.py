@@ -181,7 +181,7 @@ def format_for(path: Place, asked: str | None = None) -> str:
     if not suffix:
         raise UsageError(
             f"The output {path} has no suffix to say its format.",
-            f"If it is a folder, end it with a slash: {path}/. {_hint()}",
+            f"{_hint()}; or end it with a slash, if it is to be a folder: {path}/",
         )
     if not is_writable(found := _BY_SUFFIX.get(suffix)):
         raise UsageError(f"{suffix} pictures cannot be written ({path}).", _hint())

@@ -72,6 +72,8 @@ class Outcome:
             **({"strength": self.strength} if self.strength != 1 else {}),
             **({"pictures": self.pictures} if self.pictures != 1 else {}),
             **({"keep_grain": self.keep_grain} if self.keep_grain else {}),
+            **({"mask": str(self.job.mask)} if self.job.mask else {}),
+            **({"mask_out": str(self.job.mask_out)} if self.job.mask_out else {}),
         }
 
 

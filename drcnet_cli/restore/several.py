@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from drcnet_cli.errors import DrcnetError, ImageError
 from drcnet_cli.files.addresses import Place
@@ -92,15 +92,23 @@ def _restore_all(
 
 
 def _added(total: Outcome, made: Outcome) -> Outcome:
-    """Count one more picture in a file's outcome; what seemed wrong with it is the first's."""
+    """Count one more picture in a file's outcome; what seemed wrong is what did with the first."""
     return replace(
         total,
         megapixels=total.megapixels + made.megapixels,
         seconds=total.seconds + made.seconds,
-        damage=total.damage or made.damage,
+        damage=_damage(total.damage, made.damage),
         strength=made.strength,
         keep_grain=made.keep_grain,
     )
+
+
+def _damage(first: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the first picture's damage with whatever restored any."""
+    if first is None or more is None:
+        return first or more
+    by = dict.fromkeys([*first["restored_by"], *more["restored_by"]])
+    return {**first, "restored_by": list(by)}
 
 
 def _few(remarks: list[str]) -> list[str]:

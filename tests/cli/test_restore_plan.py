@@ -12,6 +12,9 @@ from drcnet_cli import settings
 from drcnet_cli.cli._options import _use_threads
 from drcnet_cli.cli._restore_plan import Asked, Made, Masks, choose_names, plan_run, plan_stream
 from drcnet_cli.errors import UsageError, WeightsError
+from drcnet_cli.networks.checkpoint import CheckpointInfo, save_checkpoint
+from drcnet_cli.networks.drcnet import DRCNetConfig
+from drcnet_cli.networks.drcnet.network import DRCNet
 from drcnet_cli.restore.outcome import WriteOptions
 from drcnet_cli.weights.manifest import load_manifest
 
@@ -129,13 +132,33 @@ def test_threads_are_told_to_torch_and_to_what_is_started(monkeypatch):
             "drcnet-m-denoise",
             "denoise drcnet-m-denoise a.png",
         ),
-        ("{model}-{stem}{ext}", "", None, Path("my/own.safetensors"), "own-a.png"),
-        ("{task}-{stem}{ext}", "", "derain", Path("own.safetensors"), "derain-a.png"),
     ],
 )
 def test_outputs_are_named_as_asked(pattern, suffix, task, checkpoint, name):
     rename = choose_names(pattern, suffix, task, checkpoint)
     assert (rename and rename("a", ".png")) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "asked", "expected"),
+    [
+        ("my net", "denoise", None, "denoise-my net-a.png"),
+        ("", None, "derain", "derain-own-a.png"),
+        ("../up", "denoise", "denoise", "denoise-own-a.png"),
+    ],
+)
+def test_a_checkpoint_of_ones_own_tells_its_name_and_task(tmp_path, name, task, asked, expected):
+    path = tmp_path / "own.safetensors"
+    network = DRCNet(DRCNetConfig(width=2, depth=1))
+    save_checkpoint(path, network.state_dict(), CheckpointInfo(network.config, name, task))
+    rename = choose_names("{task}-{model}-{stem}{ext}", "", asked, path)
+    assert rename is not None and rename("a", ".png") == expected
+
+
+@pytest.mark.parametrize("name", ["{stem}.txt", "{stem}"])
+def test_names_that_no_picture_has_are_refused_before_the_work(name):
+    with pytest.raises(UsageError, match=r"\.txt|suffix"):
+        plan(["a.png", "out/"], rename=choose_names(name, "", "denoise", "denoise"))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +170,7 @@ def test_outputs_are_named_as_asked(pattern, suffix, task, checkpoint, name):
         ("", "a/b", "no part"),
     ],
 )
-def test_names_that_cannot_be_are_refused(pattern, suffix, said):
+def test_names_that_cannot_be_are_refused(pattern, suffix, said, tiny_weights):
     with pytest.raises(UsageError) as refused:
-        choose_names(pattern, suffix, None, Path("own.safetensors"))
+        choose_names(pattern, suffix, None, tiny_weights)
     assert said in refused.value.message

@@ -141,14 +141,22 @@ def test_streaks_are_drawn_from_a_folder(tmp_path, photographs):
         (["--task", "rain", "missing", "out"], "There is no folder missing"),
         (["--task", "rain", "missing", "--preview", "s.png"], "no pictures in missing"),
         (["--task", "rain", ".", "out"], "lies within"),
+        (["--task", "rain", ".", "--preview", "s.png"], "lies among the photographs"),
     ],
 )
 def test_impossible_calls_say_what_to_type(tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     result = run(*arguments)
     assert isinstance(result.exception, UsageError)
-    assert said in result.exception.message and result.exception.hint
+    assert said in f"{result.exception.message} {result.exception.hint}" and result.exception.hint
     assert not list(tmp_path.iterdir())
+
+
+def test_pairs_are_png_files_whatever_the_name(tmp_path, photographs):
+    out = tmp_path / "out"
+    refused = run("--task", "rain", "--name", "{stem}.jpg", photographs, out)
+    assert isinstance(refused.exception, UsageError) and "{ext}" in refused.exception.hint
+    assert not out.exists()
 
 
 def test_pictures_that_would_share_an_output_are_refused(tmp_path, photographs):

@@ -45,6 +45,7 @@ def test_masks_are_written_beside_the_results_and_shown(drcnet, ground, tmp_path
     # A mask that is gone is made again, of a result that is there.
     (tmp_path / "found/a.webp").unlink()
     again = drcnet(*command, "--json")
+    assert '"mask_out": ' in again.stdout
     statuses = {line["output"][-5:]: line["status"] for line in map(json.loads, lines(again))}
     assert statuses == {"a.png": "restored", "b.jpg": "skipped"}
 
@@ -73,6 +74,7 @@ def test_what_cannot_be_is_said_before_the_work(drcnet, ground, tmp_path):
             ("--mask-out", tmp_path, "--mask-format", "xyz", ground / "in", tmp_path),
             "--mask-format with one of",
         ),
+        (("--mask-out", tmp_path / "m.png", ground / "in", tmp_path), "names a folder"),
         (("--mask-format", "jpg", ground / "in", tmp_path), "add --mask-out DIR"),
     ):
         done = drcnet(*base, *extra)

@@ -86,6 +86,11 @@ def test_the_first_frames_choice_is_all_frames(tmp_path, monkeypatch):
     assert outcome.damage is not None
     run(job_of(tmp_path, joined(page(RGB8), page(RGB8, PAGE)), "a.tif", "b.tif"), restorer)
     assert len(looked) == 3  # pages are scenes of their own
+    found = iter([Diagnosis({"nothing": 1.0}), Diagnosis({"rain": 1.0})])
+    monkeypatch.setattr("drcnet_cli.restore.experts.diagnose", lambda *_: next(found))
+    pages = joined(page(RGB8), page(RGB8, PAGE))
+    outcome = run(job_of(tmp_path, pages, "c.tif", "d.tif"), restorer)
+    assert outcome.damage is not None and outcome.damage["restored_by"] == [expert.info.name]
 
 
 def test_transparent_frames_keep_their_holes_and_hidden_colours(tmp_path):
