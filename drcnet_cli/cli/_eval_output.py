@@ -86,7 +86,15 @@ class Files:
     html: Path | None
 
     def check(self) -> None:
-        """Raise UsageError now rather than after the work if a name cannot be a page's."""
+        """Raise UsageError now rather than after the work for a file that must not be written."""
+        if self.csv is not None:
+            from drcnet_cli.files.writable import check_named
+
+            check_named(self.csv, "a CSV file", ".csv")
+        for path in self.markdown:
+            from drcnet_cli.evaluation.tables import check_marked
+
+            check_marked(path)
         if self.html is not None:
             from drcnet_cli.report.html import check_page_path
 

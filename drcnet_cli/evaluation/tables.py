@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drcnet_cli.datasets.evaluation_sets import GROUPS
+from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation.published import PublishedScore, paper_score, published_for, remark
 from drcnet_cli.evaluation.results import (
     Evaluation,
@@ -18,6 +19,7 @@ from drcnet_cli.evaluation.results import (
     rmse_reduction,
 )
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.files.writable import check_named
 from drcnet_cli.report.blocks import Table
 from drcnet_cli.tasks import Protocol
 
@@ -64,6 +66,7 @@ class Row:
 
 # What `drcnet eval --markdown` writes between, in a page that is otherwise written by hand.
 BEGIN, END = "<!-- drcnet eval: begin -->", "<!-- drcnet eval: end -->"
+_TITLE, _MADE_BY = "# Scores", "Measured by `"  # of a page that is all its own
 HEADER = ("method", "PSNR", "SSIM", "RMSE less", "DSSIM less", "source")
 RMSE_HEADER = "RMSE in Lab: shadow / rest / all"  # after the method
 HEADER_NOTE = "RMSE less, DSSIM less: by how much the last row's error is below this row's."
@@ -294,7 +297,7 @@ def _paper(evaluation: Evaluation) -> str:
 
 def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     """Write a table of all data sets, then each one beside the published results."""
-    parts = ["# Scores", overview_markdown(evaluations, command)]
+    parts = [_TITLE, overview_markdown(evaluations, command)]
     for evaluation in evaluations:
         lines = [_markdown(score_table(evaluation, heading(evaluation))), ""]
         said = [*further_scores(evaluation), *remarks(evaluation)]
@@ -308,7 +311,7 @@ def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
 def overview_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     """Write the table of all data sets, and the command that made it."""
     _, _, lines = _markdown(overview_table(evaluations)).partition("\n\n")
-    return f"{lines}\n\nMeasured by `{command}`.\n"
+    return f"{lines}\n\n{_MADE_BY}{command}`.\n"
 
 
 def _markdown(table: Table) -> str:
@@ -321,17 +324,41 @@ def _markdown(table: Table) -> str:
     return "\n".join((f"## {table.title}", "", line(table.header), rule, *map(line, table.rows)))
 
 
+def check_marked(path: Path) -> None:
+    """Raise UsageError for a file that `write_marked` cannot read, or would replace unasked.
+
+    What `to_markdown` wrote before, and an empty file, are there to be replaced.
+    """
+    check_named(path, "a Markdown file", ".md", ".markdown")
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as text in UTF-8.", "Name a new file") from error
+    is_own = text.startswith(_TITLE) and _MADE_BY in text
+    if text.strip() and not is_own and _around_marks(text) is None:
+        raise UsageError(
+            f"{path} is a page of something else, which scores would replace as a whole.",
+            f"Name a new file, or put the marks in, which the table goes between: {BEGIN} {END}",
+        )
+
+
 def write_marked(path: Path, part: str, page: str) -> None:
     """Write `part` between the marks in the file; where it has none, `page` as the whole file.
 
     Raises OSError naming the file.
     """
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    head, begin, rest = before.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    whole = f"{head}{begin}\n{part}{end}{tail}" if begin and end else page
+    around = _around_marks(before)
+    whole = f"\n{part}".join(around) if around else page
     with atomic_write(path) as temporary:
         temporary.write_text(whole, encoding="utf-8")
+
+
+def _around_marks(text: str) -> tuple[str, str] | None:
+    """Return the text up to where the table goes, and from there on; None without the marks."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    return (head + begin, end + tail) if begin and end else None
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -1,14 +1,22 @@
-"""Folders that refuse to be written to, found before anything is computed for them."""
+"""Folders and names that cannot be written to, found before anything is computed for them."""
 
 import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from drcnet_cli.errors import ImageError, StorageError
+from drcnet_cli.errors import ImageError, StorageError, UsageError
 from drcnet_cli.files.addresses import Address, Place
 from drcnet_cli.files.atomic import refusal
 from drcnet_cli.files.plan import Job
+
+
+def check_named(path: Path, what: str, *endings: str) -> None:
+    """Raise UsageError unless `what` can have this name, which might be that of a picture."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", f"Name a file in it: {path / f'FILE{endings[0]}'}")
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"{path} is not named as {what}.", f"Name it FILE{endings[0]}")
 
 
 def write_refusal(destination: Place) -> ImageError | None:

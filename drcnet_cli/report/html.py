@@ -12,8 +12,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from drcnet_cli.errors import ReportError, UsageError
+from drcnet_cli.errors import ReportError
 from drcnet_cli.files.atomic import atomic_write
+from drcnet_cli.files.writable import check_named
 from drcnet_cli.report import histogram
 from drcnet_cli.report.blocks import Block, Comparison, Facts, Histogram, Section, Table
 from drcnet_cli.report.markup import isolated, looks_like_number, text
@@ -63,10 +64,7 @@ def write_page(
 
 def check_page_path(path: Path) -> None:
     """Raise UsageError unless a page can have this name, before any work is done for it."""
-    if path.suffix.lower() not in {".html", ".htm"}:
-        raise UsageError(f"The report {path} is not named as a page.", "Name it FILE.html")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", f"Name a file in it: {path / 'report.html'}")
+    check_named(path, "a page", ".html", ".htm")
 
 
 def _pieces(title: str, blocks: Iterable[Block], subtitle: str, max_side: int) -> Iterator[str]:

@@ -8,9 +8,10 @@ import pytest
 from score_helpers import evaluation, image
 
 from drcnet_cli.datasets.evaluation_sets import GROUPS, TEST_SETS
+from drcnet_cli.errors import UsageError
 from drcnet_cli.evaluation import published
 from drcnet_cli.evaluation import tables as scores
-from drcnet_cli.evaluation.tables import BEGIN, END, write_marked
+from drcnet_cli.evaluation.tables import BEGIN, END, check_marked, write_marked
 from drcnet_cli.tasks import Protocol
 
 
@@ -95,3 +96,31 @@ def test_a_page_s_own_text_stays_around_the_marks(tmp_path):
     page.write_text(f"{BEGIN} but no end\n", encoding="utf-8")
     write_marked(page, "part\n", "all\n")
     assert page.read_text(encoding="utf-8") == "all\n"
+
+
+def test_a_page_that_was_written_before_or_has_the_marks_may_be_written(tmp_path):
+    page = tmp_path / "scores.md"
+    check_marked(page)
+    text = scores.to_markdown([evaluation(image("a", 30.0))], "drcnet eval -d rain100l")
+    for whole in ("", text, f"# Mine\n{BEGIN}\n{END}\n"):
+        page.write_text(whole, encoding="utf-8")
+        check_marked(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("p0.png", None, "FILE.md"),
+        ("folder.md", None, "is a folder"),
+        ("latin.md", "# Gr\xf6\xdfe\n".encode("latin-1"), "UTF-8"),
+        ("notes.md", b"# Scores\nof my own\n", "put the marks in"),
+        ("half.md", BEGIN.encode(), "put the marks in"),
+    ],
+)
+def test_any_other_page_is_refused(tmp_path, name, content, said):
+    (tmp_path / "folder.md").mkdir()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        check_marked(tmp_path / name)
+    assert said in str(error.value)

@@ -185,11 +185,15 @@ def test_a_set_without_public_targets_is_made_ready_to_be_submitted(drcnet, tmp_
     assert np.abs(written[0, 1].astype(int) - restored).max() <= 1
 
 
-@pytest.mark.parametrize("flag", ["--csv", "--markdown", "--html"])
-def test_a_file_that_cannot_be_written_is_said_after_the_scores(drcnet, root, tiny_weights, flag):
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--csv", "a.csv"), ("--markdown", "a.md"), ("--html", "a.html")]
+)
+def test_a_file_that_cannot_be_written_is_said_after_the_scores(
+    drcnet, root, tiny_weights, flag, name
+):
     result = drcnet(
         "eval", "-d", "polyu", "--data-root", root, "-w", tiny_weights, flag,
-        root / "PolyU" / "input" / "0.png" / "scores.html",
+        root / "PolyU" / "input" / "0.png" / name,
     )  # fmt: skip
     assert result.returncode == 1
     assert "PolyU: 2 pictures" in result.stdout
@@ -214,6 +218,9 @@ def test_a_file_that_cannot_be_written_is_said_after_the_scores(drcnet, root, ti
         (["-d", "polyu", "--data-root", "data", "--protocol", "paper", "--tile", "64"], "--tile"),
         (["-d", "polyu", "--data-root", "data", "-m", "drcnet-s-derain"], "derain"),
         (["-d", "polyu", "--data-root", "data", "--html", "page.txt"], ".html"),
+        (["-d", "polyu", "--data-root", "data", "--csv", "data/PolyU/input/0.png"], ".csv"),
+        (["-d", "polyu", "--data-root", "data", "--csv", "data"], "is a folder"),
+        (["-d", "polyu", "--data-root", "data", "--markdown", "data/PolyU/input/0.png"], ".md"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_sentence(drcnet, root, arguments, said):
