@@ -31,7 +31,11 @@ def evaluation_blocks(
         yield tables.overview_table(evaluations)
         yield from tables.average_tables(evaluations)
     for plan, evaluation in measured:
-        said = [*tables.further_scores(evaluation), *tables.remarks(evaluation)]
+        said = [
+            *tables.failures(evaluation),
+            *tables.further_scores(evaluation),
+            *tables.remarks(evaluation),
+        ]
         yield Section(tables.heading(evaluation), " ".join(said))
         yield tables.score_table(evaluation, "Scores")
         gains = [image.gain for image in evaluation.images]

@@ -193,6 +193,18 @@ def remarks(evaluation: Evaluation) -> list[str]:
     return said
 
 
+def failures(evaluation: Evaluation) -> list[str]:
+    """Say in a sentence which pictures could not be measured, and why; of none, nothing.
+
+    Pages need it. On a terminal each stands on a line of its own as an error.
+    """
+    if not evaluation.failed:
+        return []
+    count = len(evaluation.images) + len(evaluation.failed)
+    reasons = "; ".join(sentence.rstrip(".") for sentence in evaluation.failed)
+    return [f"{len(evaluation.failed)} of {count} pictures could not be measured: {reasons}."]
+
+
 def further_scores(evaluation: Evaluation) -> list[str]:
     """Say the scores that only some measurements have, a sentence each: regions' and LPIPS."""
     said = [regions] if (regions := describe_regions(evaluation)) else []
@@ -274,7 +286,7 @@ def overview(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
         (
             evaluation.title,
             evaluation.setting.checkpoint,
-            str(len(evaluation.images)),
+            _count(evaluation),
             _number(evaluation.mean("input_psnr"), ".2f"),
             _number(evaluation.mean("psnr"), ".2f"),
             _number(evaluation.mean("psnr") - evaluation.mean("input_psnr"), "+.2f"),
@@ -286,6 +298,11 @@ def overview(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
 
 
 OVERVIEW = ("data set", "checkpoint", "pictures", "input PSNR", "PSNR", "gain", "SSIM", "paper")
+
+
+def _count(evaluation: Evaluation) -> str:
+    count, failed = len(evaluation.images), len(evaluation.failed)
+    return f"{count} of {count + failed}" if failed else str(count)
 
 
 def _paper(evaluation: Evaluation) -> str:
@@ -300,7 +317,7 @@ def to_markdown(evaluations: Sequence[Evaluation], command: str) -> str:
     parts = [_TITLE, overview_markdown(evaluations, command)]
     for evaluation in evaluations:
         lines = [_markdown(score_table(evaluation, heading(evaluation))), ""]
-        said = [*further_scores(evaluation), *remarks(evaluation)]
+        said = [*failures(evaluation), *further_scores(evaluation), *remarks(evaluation)]
         lines += [f"{sentence}\n" for sentence in said]
         lines += [f"- {name}: {value}" for name, value in facts(evaluation)]
         parts.append("\n".join(lines))

@@ -87,6 +87,15 @@ def test_markdown_names_command_checkpoint_and_protocol():
     assert len(widths) == 1
 
 
+def test_pages_name_the_pictures_that_failed():
+    measured = evaluation(image("a", 30.0), failed=("b.png: It is cut off.", "c.png: Too large."))
+    text = scores.to_markdown([measured], "drcnet eval -d rain100l")
+    said = "2 of 3 pictures could not be measured: b.png: It is cut off; c.png: Too large."
+    assert text.count(said) == 1
+    assert "| net | 1 of 3 |" in text
+    assert scores.failures(evaluation(image("a", 30.0))) == []
+
+
 def test_a_page_s_own_text_stays_around_the_marks(tmp_path):
     page = tmp_path / "README.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")

@@ -164,9 +164,15 @@ def test_one_network_for_any_damage_and_one_for_rain_on_the_same_sets(drcnet, ro
 def test_a_damaged_picture_is_named_and_the_others_measured(drcnet, root, tiny_weights):
     broken = root / "PolyU" / "input" / "1.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    result = drcnet("eval", "-d", "polyu", "--data-root", root, "-w", tiny_weights)
+    result = drcnet(
+        "eval", "-d", "polyu", "--data-root", root, "-w", tiny_weights, "--markdown", "s.md",
+        "--html", "s.html",
+    )  # fmt: skip
     assert result.returncode == 1
-    assert "1.png" in result.stderr
+    assert result.stderr.count("1.png: ") == 1
+    for page in ("s.md", "s.html"):
+        text = (root.parent / page).read_text(encoding="utf-8")
+        assert text.count("1 of 2 pictures could not be measured: 1.png: ") == 1
     assert "PolyU: 1 picture," in result.stdout
 
 
