@@ -1,5 +1,6 @@
 """`drcnet eval`: a checkpoint's scores by the published protocols, beside the published ones."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -20,6 +21,7 @@ from drcnet_cli.cli._eval_output import (
 from drcnet_cli.cli._options import choose_checkpoint, parse_tiling
 from drcnet_cli.cli._output import note, notifier
 from drcnet_cli.errors import EXIT_SOME_FAILED, ReportError, UsageError
+from drcnet_cli.files.addresses import Address, is_address, without_secrets
 from drcnet_cli.tasks import ANY_DAMAGE
 
 if TYPE_CHECKING:
@@ -185,8 +187,20 @@ def _measure(
     if main:
         if not as_json:
             print_averages([evaluation for _, evaluation in measured])
-        files.write(measured, evaluator, "drcnet " + " ".join(sys.argv[1:]))
+        files.write(measured, evaluator, _command(sys.argv[1:]))
     return any(evaluation.failed for _, evaluation in measured)
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command as it can be typed again, but for the secrets of its addresses."""
+    return shlex.join(["drcnet", *map(_without_secrets, arguments)])
+
+
+def _without_secrets(argument: str) -> str:
+    """Return an argument to be shown; what is an address whole is one to its last letter."""
+    start = argument.find("=") + 1 if argument.startswith("--") else 0
+    option, value = argument[:start], argument[start:]
+    return option + (str(Address(value)) if is_address(value) else without_secrets(value))
 
 
 def _submit(plan: "Measurement", evaluator: "Evaluator", out: Path, shown: EvalProgress) -> None:
