@@ -246,7 +246,7 @@ class Request:
         self, checkpoint: str | Path | None, seed: int, limit: int | None, quiet: bool
     ) -> "list[Measurement]":
         """Find it; raises UsageError if it isn't there."""
-        from drcnet_cli.cli._folders import folder_here
+        from drcnet_cli.cli._folders import folder_here, shown_folder
         from drcnet_cli.datasets.evaluation_sets import sets_named
         from drcnet_cli.evaluation import session
 
@@ -255,7 +255,8 @@ class Request:
             if checkpoint is None:
                 choose_checkpoint(self.task, None, None)
             task = self.task or _task_of(checkpoint)
-            plans = [session.plan_pairs(lq, gt, task, checkpoint, masks)]
+            named = shown_folder(self.lq, lq), shown_folder(self.gt, gt)
+            plans = [session.plan_pairs(lq, gt, task, checkpoint, masks, named)]
         elif self.reproduce:
             root = self.data_root or Path()
             plans = session.plan_everything(root, checkpoint, seed, self.task)

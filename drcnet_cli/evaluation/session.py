@@ -50,11 +50,20 @@ def plan_set(
 
 
 def plan_pairs(
-    lq: Path, gt: Path, task: str, checkpoint: str | Path | None, masks: Path | None = None
+    lq: Path,
+    gt: Path,
+    task: str,
+    checkpoint: str | Path | None,
+    masks: Path | None = None,
+    named: tuple[str, str] | None = None,
 ) -> Measurement:
-    """Take pairs of one's own, scored as the task's data sets are; raises UsageError."""
-    suite = pairs_suite(lq, gt, masks)
-    title, protocol = f"{lq} against {gt}", TASKS[task].protocol
+    """Take pairs of one's own, scored as the task's data sets are; raises UsageError.
+
+    `named`: what to call the two folders, where their paths say little.
+    """
+    first, second = named or (str(lq), str(gt))
+    suite = replace(pairs_suite(lq, gt, masks), layout=f"{first} and {second}")
+    title, protocol = f"{first} against {second}", TASKS[task].protocol
     own = TestSet("", title, task, None, "", (), protocol=protocol)
     return Measurement(own, suite, checkpoint or task)
 

@@ -10,6 +10,8 @@ from conftest import environment, photograph
 from hostile_server import HostileServer
 from PIL import Image
 
+from drcnet_cli.cli._folders import folder_here
+
 
 def encoded(seed: int = 0) -> bytes:
     file = io.BytesIO()
@@ -69,7 +71,13 @@ def test_other_commands_work_on_a_copy_in_the_cache(drcnet, tmp_path, tiny_weigh
     sides = ("--lq", "zip://lq::pairs.zip", "--gt", "zip://gt::pairs.zip")
     scores = drcnet("eval", "-w", tiny_weights, "--task", "denoise", *sides, "--json")
     assert scores.returncode == 0, scores.stderr
-    assert json.loads(scores.stdout.splitlines()[0])
+    record = json.loads(scores.stdout.splitlines()[0])
+    assert record["title"] == "zip://lq::pairs.zip against zip://gt::pairs.zip"
+    assert record["layout"] == "zip://lq::pairs.zip and zip://gt::pairs.zip"
+
+
+def test_a_file_manager_s_addresses_of_folders_are_paths(tmp_path):
+    assert folder_here(f"file://{tmp_path}/a%20b", quiet=True) == tmp_path / "a b"
 
 
 def test_what_is_only_read_is_not_written(drcnet, tiny_weights):
