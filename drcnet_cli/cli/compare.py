@@ -34,9 +34,14 @@ def compare(
         ),
     ] = None,
     pictures: Annotated[
-        int,
-        typer.Option("--pictures", min=1, metavar="N", help="Sliders on the page, evenly chosen."),
-    ] = 12,
+        int | None,
+        typer.Option(
+            "--pictures",
+            min=1,
+            metavar="N",
+            help="Sliders on the page, evenly chosen; 12 unless given.",
+        ),
+    ] = None,
     background: options.BackgroundOption = None,
     jobs: options.JobsOption = None,
     threads: options.ThreadsOption = None,
@@ -52,14 +57,16 @@ def compare(
     from drcnet_cli.evaluation.compare import match_entries, record, score_entries
     from drcnet_cli.parallel.pool import runner
     from drcnet_cli.report.html import check_page_path
+    from drcnet_cli.report.pages import PICTURES_SHOWN
 
     colour = options.parse_background(background)
     paths = [path for path in (first, second, target) if path is not None]
     names = _labels(labels, paths)
     if html is not None:
         check_page_path(html)
-    elif open_page:
-        raise UsageError("--open has no page to show.", "Add --html FILE.html")
+    elif open_page or pictures is not None:
+        option = "--open" if open_page else "--pictures"
+        raise UsageError(f"{option} is for a page, and none is asked for.", "Add --html FILE.html")
     matches = match_entries(first, second, target, names)
     for text in () if quiet else matches.notes():
         note(f"Note: {text}")
@@ -69,7 +76,7 @@ def compare(
     note_failed(failed)
     if html is not None and scores:
         left_out = [*matches.notes(), *(error.message for error in failed)]
-        shown = min(pictures, len(scores))
+        shown = min(pictures or PICTURES_SHOWN, len(scores))
         pages.write_compared(html, scores, names, paths, left_out, shown=shown, background=colour)
         if not quiet:
             note(f"Wrote {html}: {shown} of {len(scores)} compared pictures.")

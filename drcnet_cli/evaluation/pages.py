@@ -78,6 +78,8 @@ def compared_table(scores: Sequence[Score], labels: Sequence[str]) -> Table:
     if len(scored) > 1:
         header.append("Gain")
     caption = f"{METRICS}, against {labels[-1]}."
+    if len(scores) > 1 and any(math.isinf(q.psnr) for score in scores for q in score.qualities):
+        caption += " Equal pictures (inf) count as 100 dB in the mean."
     return Table("Scores", header, rows, caption, range(len(scores), len(rows)))
 
 

@@ -53,6 +53,8 @@ def test_without_a_page_the_scores_are_printed(folders, monkeypatch):
     assert result.exit_code == 0
     assert "rainy PSNR" in result.stdout and "Mean of 2" in result.stdout
     assert "PSNR of RGB" not in result.stdout
+    assert "100 dB" not in result.stderr
+    assert "Equal pictures (inf) count as 100 dB" in run("clean", "clean").stderr
     alone = run("rainy", "clean", "--quiet")
     assert "Gain" not in alone.stdout and alone.stderr == ""
 
@@ -102,6 +104,7 @@ def test_the_page_is_opened_only_when_asked_for(folders, monkeypatch):
         (["rainy", "clean/0.png"], 2, "files only"),
         (["rainy", "clean", "--html", "page.png"], 2, "FILE.html"),
         (["rainy", "clean", "--open"], 2, "--html"),
+        (["rainy", "clean", "--pictures", "3"], 2, "--html"),
         (["rainy", "clean", "--labels", "same,same"], 2, "--labels"),
         (["rainy", "clean", "--labels", "one"], 2, "--labels"),
         (["rainy", "clean", "--html", "rainy/0.png/page.html"], 1, "cannot be written"),
