@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from drcnet_cli.cli._output import note, print_json, print_line, print_table
 from drcnet_cli.cli._progress import Bar
+from drcnet_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from drcnet_cli.evaluation.results import Evaluation
@@ -99,6 +100,15 @@ class Files:
             from drcnet_cli.report.html import check_page_path
 
             check_page_path(self.html)
+
+    def check_scored(self, plans: "Sequence[Measurement]") -> None:
+        """Raise UsageError if there will be no scores to write, as no targets are public."""
+        wanted = self.csv or self.markdown or self.html
+        if wanted and not any(plan.test_set.public for plan in plans):
+            raise UsageError(
+                "Without public targets there are no scores to write.",
+                "Leave out --csv, --markdown and --html",
+            )
 
     def write(
         self,

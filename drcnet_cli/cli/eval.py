@@ -71,7 +71,9 @@ def eval(  # noqa: A001 - the command's name
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first N pictures of each data set.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise that is added.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the noise that is added; 0 unless given.")
+    ] = None,
     lpips: Annotated[bool, typer.Option("--lpips", help="Measure LPIPS, too.")] = False,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each picture's scores.")
@@ -123,8 +125,11 @@ def eval(  # noqa: A001 - the command's name
     from drcnet_cli.restore.config import RestoreConfig
 
     tiling = parse_protocol(protocol, parse_tiling(tile, overlap, batch))
-    plans = request.plans(weights or model, seed, limit, quiet)
+    plans = request.plans(weights or model, seed or 0, limit, quiet)
     check_submissions(plans, out)
+    files.check_scored(plans)
+    if seed is not None and not any(plan.test_set.is_made_here for plan in plans):
+        raise UsageError("--seed is for pictures degraded here, and none are.", "Leave it out")
     processes = join_processes(device)
     config = RestoreConfig(
         device=device,
@@ -239,6 +244,8 @@ class Request:
         if self.lq or self.gt:
             if not (self.lq and self.gt):
                 raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
+            if self.data_root is not None:
+                raise UsageError("--data-root is for data sets, not for --lq.", "Leave it out")
         elif self.data_root is None:
             raise UsageError(f"{given[0]} needs a folder to look in.", "Give --data-root DIR")
 

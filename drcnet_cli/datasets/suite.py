@@ -43,6 +43,11 @@ class TestSet(DataSet):
     degradation: str = ""
     public: bool = True
 
+    @property
+    def is_made_here(self) -> bool:
+        """Whether its degraded pictures are made of clean ones, which a seed changes."""
+        return self.sigma is not None or bool(self.degradation)
+
 
 @dataclass(frozen=True)
 class Suite:

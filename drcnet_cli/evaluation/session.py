@@ -97,7 +97,12 @@ def plan_everything(
 
 
 def check_submissions(plans: Sequence[Measurement], folder: Path | None) -> None:
-    """Raise UsageError if a data set without public targets has no folder to be submitted from."""
+    """Raise UsageError unless there is a folder to submit from exactly where one is needed."""
+    if folder is not None and all(plan.test_set.public for plan in plans):
+        raise UsageError(
+            "--out is for what DND's and SIDD's sites score, and these targets are public.",
+            "Leave out --out; --csv, --markdown and --html write scores",
+        )
     for test_set in (plan.test_set for plan in plans):
         if not test_set.public and folder is None:
             raise UsageError(

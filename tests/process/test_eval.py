@@ -15,6 +15,8 @@ import drcnet_cli
 from drcnet_cli.evaluation.tables import BEGIN, END
 from drcnet_cli.metrics import psnr
 
+OWN = ["--task", "denoise", "--lq", "data/PolyU/input", "--gt", "data/PolyU/target"]
+
 
 def write_pairs(folder, count, suffix=".png"):
     rng = np.random.default_rng(3)
@@ -183,6 +185,9 @@ def test_a_set_without_public_targets_is_made_ready_to_be_submitted(drcnet, tmp_
     without = drcnet(*arguments)
     assert without.returncode == 2
     assert "--out" in without.stderr
+    scored = drcnet(*arguments, "--out", "mine", "--csv", "scores.csv")
+    assert scored.returncode == 2
+    assert "no scores to write" in scored.stderr
     result = drcnet(*arguments, "--out", "mine")
     assert result.returncode == 0, result.stderr
     assert "not public" in result.stderr
@@ -224,6 +229,14 @@ def test_a_file_that_cannot_be_written_is_said_after_the_scores(
         (["-d", "polyu", "--data-root", "data", "--protocol", "paper", "--tile", "64"], "--tile"),
         (["-d", "polyu", "--data-root", "data", "-m", "drcnet-s-derain"], "derain"),
         (["-d", "polyu", "--data-root", "data", "--html", "page.txt"], ".html"),
+        (["-d", "polyu", "--data-root", "data", "--out", "mine"], "Leave out --out"),
+        (
+            ["-d", "polyu", "--data-root", "data", "--seed", "3"],
+            "--seed is for pictures degraded here",
+        ),
+        ([*OWN, "--seed", "0"], "--seed is for pictures degraded here"),
+        ([*OWN, "--out", "mine"], "Leave out --out"),
+        ([*OWN, "--data-root", "data"], "--data-root is for data sets"),
         (["-d", "polyu", "--data-root", "data", "--csv", "data/PolyU/input/0.png"], ".csv"),
         (["-d", "polyu", "--data-root", "data", "--csv", "data"], "is a folder"),
         (["-d", "polyu", "--data-root", "data", "--markdown", "data/PolyU/input/0.png"], ".md"),
