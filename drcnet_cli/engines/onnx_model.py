@@ -7,7 +7,7 @@ from torch import nn
 
 from drcnet_cli.errors import UsageError
 from drcnet_cli.networks.checkpoint import METADATA_KEY, CheckpointInfo
-from drcnet_cli.networks.graph import OLDEST_OPSET, GraphWriter
+from drcnet_cli.networks.graph import OLDEST_OPSET, TORCH_RUNS_IT, GraphWriter
 from drcnet_cli.version import __version__
 
 INPUT, OUTPUT = "image", "restored"
@@ -55,7 +55,7 @@ def build_onnx(
     if architecture.write_onnx is None or not architecture.is_own(network):
         raise UsageError(
             f"There is no ONNX form of {type(network).__name__}, which is for torch alone.",
-            "Use --backend torch",
+            TORCH_RUNS_IT,
         )
     shape.check(info.config.multiple)
     _check_opset(opset)

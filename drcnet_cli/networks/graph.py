@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 OLDEST_OPSET = 18  # the first in which every reduction takes its axes as an input
 DEFORM_CONV_OPSET = 19  # the first with deformable convolutions, where a runtime has them
+# The hint where there is no graph: `export`, which meets it too, has no --backend.
+TORCH_RUNS_IT = "Run it with torch: drcnet restore without --backend"
 Attribute = int | float | str | list[int] | tuple[int, ...]
 
 

@@ -174,6 +174,12 @@ def test_a_library_that_is_not_installed_is_named_with_what_to_type(tmp_path, mo
     assert caught.value.hint == "pip install 'drcnet[onnx]'"
 
 
+def test_a_network_without_a_graph_is_refused_with_what_every_command_has(tmp_path):
+    with pytest.raises(UsageError, match="no ONNX form of FDRNet") as caught:
+        export_command(tmp_path / "x.onnx", task="hybrid")
+    assert caught.value.hint == "Run it with torch: drcnet restore without --backend"
+
+
 @pytest.mark.parametrize(
     ("format", "name"), [(None, "x.pt"), ("tflite", "x.tflite"), ("onnx", "x.xml")]
 )

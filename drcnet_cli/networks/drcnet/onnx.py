@@ -20,7 +20,7 @@ from drcnet_cli.networks.drcnet.blocks import (
     ResBlock,
 )
 from drcnet_cli.networks.drcnet.network import Decoder, DRCNet, Encoder
-from drcnet_cli.networks.graph import GraphWriter
+from drcnet_cli.networks.graph import TORCH_RUNS_IT, GraphWriter
 
 PLANE = (2, 3)  # the axes of height and width
 Fused = list[tuple[str, str]]
@@ -38,7 +38,7 @@ class DRCNetGraph:
 
     def network(self, net: DRCNet, x: str, output: str) -> None:
         """Add `DRCNet`: the second stage's image, named `output`; UsageError for other blocks."""
-        net.config.refuse_other_blocks("has no ONNX form", "Use --backend torch")
+        net.config.refuse_other_blocks("has no ONNX form", TORCH_RUNS_IT)
         to = self.to
         self._count_pixels(x, net.config.depth)
         encoded = self.encoder("encoder1", net.encoder1, to.conv("shallow1", net.shallow1, x))
