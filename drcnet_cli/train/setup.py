@@ -15,38 +15,17 @@ from torch import Tensor, nn
 from drcnet_cli import settings
 from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
-from drcnet_cli.files.copies import place_in_cache
-from drcnet_cli.networks import DEFAULT_NETWORK, NETWORKS, Architecture, NetworkConfig
+from drcnet_cli.networks import NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from drcnet_cli.text import shorten
 from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.optim import Muon, WeightAverage
+from drcnet_cli.train.resume import state_to_resume, with_network
 from drcnet_cli.train.schedule import parse_phases
-from drcnet_cli.train.state import (
-    State,
-    TrainingProgress,
-    check_state,
-    described_network,
-    find_state,
-    load_state,
-    not_a_state,
-    save_state,
-)
+from drcnet_cli.train.state import State, TrainingProgress, described_network, save_state
 from drcnet_cli.version import __version__
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
-# What may differ between a run and its resumption without a word.
-_MAY_CHANGE = {
-    "out", "resume", "steps", "minutes", "cache_mb", "workers", "device", "dtype", "compile",
-    "channels_last", "save_every", "validate_every", "log_every", "tensorboard", "name", "licence",
-    "data_root", "vgg", "val_count", "val_side", "init",
-}  # fmt: skip
-
-# What settings that came later are in the states of before: a run goes on as it began.
-_BEFORE_THEY_CAME = {"vary": False, "set": [], "unusual": 0.0, "feature_limit": 0.0}
-# What was recorded where nothing was asked for, by states of before these could be left unset.
-_UNASKED = {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
 # Fields of networks that are flags; `--set` names the others.
 _NETWORK_FLAGS = ("width", "depth", "threshold", "delta", "feature_limit")
 
@@ -136,9 +115,10 @@ def open_run(config: TrainConfig) -> Run:
     accelerator = _make_accelerator(config, device, dtype)
     # Phases have few sizes, so that trying all algorithms once for each pays.
     torch.backends.cudnn.benchmark = True
-    state = _state_to_resume(config)
+    state = state_to_resume(config)
     set_seed(config.seed)
     architecture, shape, network = _build_network(config, state)
+    config = with_network(config, architecture.name, state)
     network = network.to(accelerator.device)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -312,71 +292,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, Any]) ->
             if value.shape == weight.shape:
                 # Laid out as its weight, channels last or not: fused kernels take that for granted.
                 state[name] = torch.empty_like(weight, requires_grad=False).copy_(value)
-
-
-def _state_to_resume(config: TrainConfig) -> State | None:
-    """Find the state that `resume` asks for; raises UsageError if it is another run's."""
-    if config.resume == "never":
-        return None
-    path = find_state(config.folder) if config.resume == "auto" else Path(config.resume)
-    if path is None:
-        return None
-    state = load_state(path)
-    try:
-        described_network(state)
-        changed = _changes(state.config, config)
-        if config.resume == "auto" and changed:
-            raise UsageError(
-                f"{config.folder} holds a run with other settings: {', '.join(changed)}.",
-                f"Give another --out; or --resume never to begin anew; or --resume {path} to go on "
-                "with the new settings.",
-            )
-        optimizer = state.config.get("optimizer", config.optimizer)
-        if optimizer != config.optimizer:
-            raise UsageError(
-                f"{path} cannot go on with another optimiser than {shorten(optimizer)}.",
-                f"Give --optimizer {shorten(optimizer)}; or --init BEST.safetensors for its "
-                "weights alone",
-            )
-        check_state(state, config.optimizer)
-    except CheckpointFormatError as error:
-        raise not_a_state(path, error.message.rstrip(".")) from error
-    if path.parent.resolve() != config.folder.resolve():
-        state.progress.best = None  # the best of that run does not lie here
-    return state
-
-
-def _changes(before: Mapping[str, Any], config: TrainConfig) -> list[str]:
-    """Name the settings that changed and that a run depends on."""
-    now = _comparable(asdict(config))
-    shape = before["network"]
-    before = _comparable({**_BEFORE_THEY_CAME, **before})
-    before["network"] = before.get("arch", DEFAULT_NETWORK)
-    if config.init and now["network"] == DEFAULT_NETWORK:  # unasked: --init decided
-        now["network"] = before["network"]
-    for name, usual in _UNASKED.items():
-        # Given, they are compared with the network there is, which --init may have decided.
-        if now[name]:
-            before[name] = shape.get(name, before.get(name))  # some networks have none
-        elif before.get(name) == usual:
-            before[name] = 0
-    return [
-        f"{name.replace('_', '-')} was {shorten(before[name])}"
-        for name, value in now.items()
-        if name not in _MAY_CHANGE and name in before and before[name] != value
-    ]
-
-
-def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON has them, copies of addresses by what they are copies of."""
-    values = json.loads(json.dumps(settings))
-    for name in ("lq", "gt", "masks", "clean"):
-        match values.get(name):  # a state file may hold anything
-            case str(folder):
-                values[name] = place_in_cache(folder)
-            case list(folders):
-                values[name] = [place_in_cache(str(folder)) for folder in folders]
-    return values
 
 
 def _portable(config: TrainConfig) -> dict[str, Any]:

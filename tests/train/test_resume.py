@@ -320,3 +320,34 @@ def test_a_state_of_another_optimiser_is_not_called_damaged(clean, tmp_path):
     state = str(tmp_path / STATE_NAME)
     with pytest.raises(UsageError, match="another optimiser than 'adam'"):
         train(tiny(clean, tmp_path / "new", steps=4, optimizer="muon", resume=state))
+
+
+@pytest.mark.parametrize(
+    ("asked", "was"),
+    [
+        ({"width": 8}, "width was 4"),
+        ({"depth": 3, "threshold": 0.3}, "depth was 2, threshold was 0.75"),
+        ({"network": "airnet"}, "network was 'drcnet'"),
+        ({"set": ("filter_levels=[1]",)}, r"set was \[\]"),
+    ],
+)
+def test_a_state_goes_on_with_no_other_network(clean, tmp_path, asked, was):
+    train(tiny(clean, tmp_path, steps=1))
+    with pytest.raises(UsageError, match=was) as error:
+        train(tiny(clean, tmp_path, steps=2, **asked))
+    assert STATE_NAME not in error.value.hint
+    with pytest.raises(UsageError, match=was) as error:
+        train(tiny(clean, tmp_path, steps=2, resume=str(tmp_path / STATE_NAME), **asked))
+    assert "--resume never" in error.value.hint
+
+
+def test_a_state_needs_no_word_of_its_network_and_records_it(clean, tmp_path):
+    shape = {"threshold": 0.3, "set": ("filter_levels=[1]",)}
+    train(tiny(clean, tmp_path, steps=1, **shape))
+    state = str(tmp_path / STATE_NAME)
+    train(tiny(clean, tmp_path, steps=2, width=0, depth=0, resume=state))
+    _, info = load_checkpoint(tmp_path / "final.safetensors")
+    recorded = info.provenance["settings"]
+    assert (recorded["width"], recorded["threshold"]) == (4, 0.3)
+    assert recorded["set"] == ["filter_levels=[1]"]
+    assert train(tiny(clean, tmp_path, steps=3, **shape)).step == 3
