@@ -295,6 +295,10 @@ class Training:
             f"{parts.device}, {dtype_name(parts.dtype)}, "
             f"{self.accelerator.num_processes} process(es){start}; results in {self.mirror.place}"
         )
+        if self.config.init and self.progress.step:
+            self.listener.note(
+                f"The run goes on from its own state; --init {self.config.init} is not used."
+            )
         if self._used() >= 1:
             self.listener.note(
                 "This run has used up its budget. To go on, give more --steps or --minutes; to "

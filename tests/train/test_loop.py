@@ -159,6 +159,14 @@ def test_training_starts_from_a_checkpoint(clean, tmp_path, tiny_weights):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
+def test_a_run_that_goes_on_says_that_init_is_not_used(clean, tmp_path, tiny_weights):
+    settings = {"init": str(tiny_weights), "width": 0, "depth": 0}
+    for steps, said in ((1, 0), (2, 1)):
+        ear = Ear()
+        train(tiny(clean, tmp_path, steps=steps, **settings), ear)
+        assert sum(f"--init {tiny_weights} is not used" in note for note in ear.notes) == said
+
+
 def test_a_new_network_starts_as_the_identity(clean, tmp_path):
     training = Training(tiny(clean, tmp_path, steps=1), Ear())
     x = torch.rand(1, 3, 16, 16)
