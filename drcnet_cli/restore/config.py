@@ -135,9 +135,9 @@ def open_model(config: RestoreConfig) -> LoadedModel:
         check_finds_damage(info)
     if config.task == ANY_DAMAGE and info.architecture.summarise is None:
         raise UsageError(
-            f"{info.name or found.path} is a checkpoint of {info.architecture.title}, made for one "
-            "task.",
-            f"Name that instead of --task {ANY_DAMAGE}",
+            f"{info.name or found.path} is a checkpoint of {info.architecture.title}, which cannot "
+            "tell what is wrong with a picture.",
+            f"Leave out --task {ANY_DAMAGE}",
         )
 
     if not config.experts and info.architecture.summarise is None:

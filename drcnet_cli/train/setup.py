@@ -17,6 +17,7 @@ from drcnet_cli.device import choose_device, choose_dtype
 from drcnet_cli.errors import CheckpointFormatError, UsageError
 from drcnet_cli.networks import NETWORKS, Architecture, NetworkConfig
 from drcnet_cli.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from drcnet_cli.tasks import ANY_DAMAGE
 from drcnet_cli.train.config import DEFAULT_DEPTH, DEFAULT_WIDTH, TrainConfig
 from drcnet_cli.train.optim import Muon, WeightAverage
 from drcnet_cli.train.resume import state_to_resume, with_network
@@ -118,6 +119,8 @@ def open_run(config: TrainConfig) -> Run:
     state = state_to_resume(config)
     set_seed(config.seed)
     architecture, shape, network = _build_network(config, state)
+    if state is None or state.config.get("task") != config.task:
+        _check_any_damage(config, architecture)
     config = with_network(config, architecture.name, state)
     network = network.to(accelerator.device)
     if config.channels_last:
@@ -187,6 +190,19 @@ def _build_network(
     if architecture.begin_training is not None:
         architecture.begin_training(network)
     return architecture, shape, network
+
+
+def _check_any_damage(config: TrainConfig, architecture: Architecture) -> None:
+    """Refuse to train what `drcnet restore --task auto` would not take; raises UsageError."""
+    if config.kind == ANY_DAMAGE and architecture.summarise is None:
+        able = " or ".join(name for name, kind in NETWORKS.items() if kind.summarise is not None)
+        raise UsageError(
+            f"--task {config.task} is for a network that can tell what is wrong with a picture, "
+            f"and {architecture.title} cannot.",
+            f"Begin with a checkpoint of {able}, or leave --init out and add --network {able}"
+            if config.init
+            else f"Add --network {able}",
+        )
 
 
 def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkConfig:

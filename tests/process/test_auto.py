@@ -63,6 +63,14 @@ def test_the_checkpoint_for_what_is_wrong_restores(drcnet, tmp_path, airnet):
     assert "looks like" not in one.stderr
 
 
+def test_the_hint_for_a_network_that_cannot_tell_is_of_use(drcnet, tmp_path, tiny_weights):
+    save_photograph(tmp_path / "in.png")
+    refused = drcnet("restore", "--task", "auto", "--weights", tiny_weights, "in.png", "out.png")
+    assert refused.returncode == 2 and "Leave out --task auto" in refused.stderr
+    followed = drcnet("restore", "--weights", tiny_weights, "in.png", "out.png")
+    assert followed.returncode == 0, followed.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -167,6 +167,15 @@ def test_a_run_that_goes_on_says_that_init_is_not_used(clean, tmp_path, tiny_wei
         assert sum(f"--init {tiny_weights} is not used" in note for note in ear.notes) == said
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_network_for_any_damage_must_tell_what_is_wrong(clean, tmp_path, tiny_weights, begun):
+    network = {"init": str(tiny_weights), "width": 0, "depth": 0} if begun else {}
+    with pytest.raises(UsageError, match="--task auto .* and DRCNet cannot") as error:
+        train(tiny(clean, tmp_path, task="auto", degrade="", steps=1, **network))
+    assert "add --network airnet" in error.value.hint.lower()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_new_network_starts_as_the_identity(clean, tmp_path):
     training = Training(tiny(clean, tmp_path, steps=1), Ear())
     x = torch.rand(1, 3, 16, 16)
