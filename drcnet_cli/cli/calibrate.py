@@ -17,7 +17,12 @@ _CACHE_MB = 1024  # of photographs to learn from, and of those to measure on
 
 
 def calibrate(
-    source: Annotated[Path, typer.Argument(metavar="IN.safetensors", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN", help="A name of `drcnet weights list`, or a file.", show_default=False
+        ),
+    ],
     destination: Annotated[
         Path | None, typer.Argument(metavar="[OUT.safetensors]", show_default=False)
     ] = None,
@@ -57,8 +62,9 @@ def calibrate(
     from drcnet_cli.train.data import name_some, photographs
     from drcnet_cli.train.holdout import hold_out
     from drcnet_cli.train.kinds import DEFAULT_KINDS, measure_kinds, teach_kinds
+    from drcnet_cli.weights.fetch import resolve
 
-    network, info = load_checkpoint(source)
+    network, info = load_checkpoint(resolve(source).path)
     names = tuple(kinds.split(",")) if kinds else DEFAULT_KINDS
     training, held = (
         PictureCache([path for _, path in part], _CACHE_MB)

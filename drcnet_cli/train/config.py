@@ -80,7 +80,7 @@ class TrainConfig:
         (), "KEY=VALUE: what only some networks have, as filter_levels=[0,1]; repeatable."
     )
     init: str = _network(
-        "", "Checkpoint to start from; it decides the network, but for --width, --set."
+        "", "Checkpoint to start from, a name or file; decides the network, but for --width, --set."
     )
 
     loss: str = _loss("l1", "Loss of both stages' images: l1, charbonnier or psnr.")

@@ -24,6 +24,7 @@ from drcnet_cli.train.resume import state_to_resume, with_network
 from drcnet_cli.train.schedule import parse_phases
 from drcnet_cli.train.state import State, TrainingProgress, described_network, save_state
 from drcnet_cli.version import __version__
+from drcnet_cli.weights.fetch import resolve
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -171,7 +172,7 @@ def _build_network(
     config: TrainConfig, state: State | None
 ) -> tuple[Architecture, NetworkConfig, nn.Module]:
     if config.init and state is None:
-        begun, info = load_checkpoint(Path(config.init))
+        begun, info = load_checkpoint(resolve(config.init).path)
         architecture, begun = (
             info.architecture,
             _reshaped(_grown(begun, info, config), info, config),

@@ -63,6 +63,15 @@ def test_the_checkpoint_for_what_is_wrong_restores(drcnet, tmp_path, airnet):
     assert "looks like" not in one.stderr
 
 
+def test_a_known_checkpoint_is_measured_by_its_name(drcnet, tmp_path):
+    photographs(tmp_path / "clean", 2)
+    call = ("calibrate", "airnet-s-auto", "--clean", "clean", "--kinds", "nothing,gaussian-50")
+    done = drcnet(*call, "--holdout", 0.9, "--json")
+    assert done.returncode == 0, done.stderr
+    kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
+    assert kinds == ["nothing", "gaussian-50"]
+
+
 def test_the_hint_for_a_network_that_cannot_tell_is_of_use(drcnet, tmp_path, tiny_weights):
     save_photograph(tmp_path / "in.png")
     refused = drcnet("restore", "--task", "auto", "--weights", tiny_weights, "in.png", "out.png")

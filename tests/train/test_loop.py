@@ -6,7 +6,7 @@ import pytest
 import torch
 from training_helpers import photographs, tiny, write_picture
 
-from drcnet_cli.errors import DrcnetError, UsageError
+from drcnet_cli.errors import DrcnetError, UsageError, WeightsError
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
@@ -157,6 +157,16 @@ def test_training_starts_from_a_checkpoint(clean, tmp_path, tiny_weights):
     assert info.config == replace(start.config, feature_limit=64.0)
     for one, other in zip(start.parameters(), end.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_a_known_checkpoint_is_begun_with_by_its_name(clean, tmp_path):
+    named = {"init": "drcnet-s-denoise", "width": 0, "depth": 0}
+    for steps in (1, 2):  # the same command goes on
+        assert train(tiny(clean, tmp_path, steps=steps, **named)).step == steps
+    _, info = load_checkpoint(tmp_path / "final.safetensors")
+    assert info.provenance["settings"]["init"] == "drcnet-s-denoise"
+    with pytest.raises(WeightsError, match="no checkpoint named 'drcnet-s-denoize'"):
+        train(tiny(clean, tmp_path / "new", steps=1, init="drcnet-s-denoize"))
 
 
 def test_a_run_that_goes_on_says_that_init_is_not_used(clean, tmp_path, tiny_weights):
