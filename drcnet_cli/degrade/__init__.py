@@ -31,6 +31,7 @@ from drcnet_cli.degrade.shadow import add_shadow
 __all__ = [
     "DEGRADATIONS",
     "MIXES",
+    "RAINY",
     "Degradation",
     "Degraded",
     "Streaks",
@@ -98,6 +99,8 @@ DEGRADATIONS: dict[str, Degradation] = {
     "airnet5": _one_of("airnet5"),
     "nothing": lambda image, rng, streaks=(): leave_sound(image, rng),
 }
+
+RAINY = ("rain", "rain-light", "rain-heavy", "hybrid")  # which draw from rendered layers, too
 
 # Pixels at the border of a crop that are degraded otherwise than inside a picture: the reach of a
 # blur, and of a demosaicing or a JPEG block. To be cut off; kinds that are not here have none.

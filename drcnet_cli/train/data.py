@@ -9,7 +9,7 @@ from drcnet_cli.datasets.pairs import Pair, match_folders, match_masks, read_pai
 from drcnet_cli.datasets.training_sets import MIXED_SETS, TRAINING_SETS, find_dataset
 from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import name_pictures
-from drcnet_cli.tasks import TASKS
+from drcnet_cli.tasks import ANY_DAMAGE, TASKS, tasks_of_kind
 from drcnet_cli.train.cache import PictureCache, stored_size
 from drcnet_cli.train.config import TrainConfig
 from drcnet_cli.train.holdout import hold_out
@@ -57,6 +57,11 @@ def open_data(config: TrainConfig) -> TrainingData:
     published = {**TRAINING_SETS, **MIXED_SETS}.get(config.task)
     if published is not None and not given:
         raise UsageError(f"Where is {published.title}?", f"Give --data-root DIR. {published.where}")
+    if published is not None and not config.data_root:
+        raise UsageError(
+            f"--task {config.task} is {published.title}, and {given[0]} would take its place.",
+            f"Give --data-root DIR; or, for {given[0]}, --task {config.kind}",
+        )
     if not given:
         raise UsageError(
             "Training needs data.", "Give --clean DIR, or --lq DIR --gt DIR, or --data-root DIR"
@@ -118,8 +123,19 @@ def _synthetic_data(
         f"{len(training)} photographs to train on, {len(held)} held ({len(pairs)} validated on), "
         f"degradation: {kind}"
     )
-    notes = (note, *lost, *_cache_notes(cache, config))
+    notes = (note, *_other_tasks(config, kind), *lost, *_cache_notes(cache, config))
     return TrainingData(source, pairs, summary, notes, cache.left_out)
+
+
+def _other_tasks(config: TrainConfig, kinds: str) -> list[str]:
+    """Say where nothing of the degradation is what the task is about."""
+    undone = {task for kind in kinds.split(",") for task in tasks_of_kind(kind)}
+    if config.kind in {*undone, ANY_DAMAGE}:
+        return []
+    return [
+        f"--degrade {kinds} is not what {config.kind} undoes; the checkpoint is named one for "
+        f"{config.kind} all the same"
+    ]
 
 
 def photographs(folders: Sequence[str | Path]) -> list[tuple[str, Path]]:
@@ -143,6 +159,7 @@ def _published_data(config: TrainConfig) -> TrainingData:
         summary = {"kind": "published pictures, degraded on the fly", "dataset": dataset.title}
         own = replace(config, degrade=config.degrade or dataset.degradation)
         return _published_pictures(own, found.matching.pairs, summary, notes)
+    _refuse_degrading(config)
     summary = {"kind": "published pairs", "dataset": dataset.title, "whole": found.whole}
     return _pair_data(config, found.matching.pairs, summary, notes)
 
@@ -207,6 +224,7 @@ def _part_data(config: TrainConfig, kind: str, names: Sequence[str]) -> Training
 def _own_pairs(config: TrainConfig) -> TrainingData:
     if not (config.lq and config.gt):
         raise UsageError("Pairs need two folders.", "Give both --lq DIR and --gt DIR")
+    _refuse_degrading(config)
     matching = match_folders(Path(config.lq), Path(config.gt))
     if config.masks:
         matching = match_masks(matching, Path(config.masks))
@@ -214,6 +232,16 @@ def _own_pairs(config: TrainConfig) -> TrainingData:
     notes = [f"{len(matching.pairs)} pairs matched by name", *matching.notes(), *unequal]
     summary = {"kind": "pairs", "folders": [Path(config.lq).name, Path(config.gt).name]}
     return _pair_data(config, pairs, summary, notes)
+
+
+def _refuse_degrading(config: TrainConfig) -> None:
+    """Raise UsageError for settings of degradations, which pairs have no need of."""
+    for name in ("degrade", "streaks"):
+        if getattr(config, name):
+            raise UsageError(
+                f"--{name} is for clean photographs, and pairs are degraded already.",
+                f"Leave --{name} out",
+            )
 
 
 def _part_unequal(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:

@@ -121,7 +121,7 @@ def open_run(config: TrainConfig) -> Run:
     set_seed(config.seed)
     architecture, shape, network = _build_network(config, state)
     if state is None or state.config.get("task") != config.task:
-        _check_any_damage(config, architecture)
+        _check_able(config, architecture)
     config = with_network(config, architecture.name, state)
     network = network.to(accelerator.device)
     if config.channels_last:
@@ -193,17 +193,25 @@ def _build_network(
     return architecture, shape, network
 
 
-def _check_any_damage(config: TrainConfig, architecture: Architecture) -> None:
-    """Refuse to train what `drcnet restore --task auto` would not take; raises UsageError."""
-    if config.kind == ANY_DAMAGE and architecture.summarise is None:
-        able = " or ".join(name for name, kind in NETWORKS.items() if kind.summarise is not None)
-        raise UsageError(
-            f"--task {config.task} is for a network that can tell what is wrong with a picture, "
-            f"and {architecture.title} cannot.",
-            f"Begin with a checkpoint of {able}, or leave --init out and add --network {able}"
-            if config.init
-            else f"Add --network {able}",
-        )
+def _check_able(config: TrainConfig, architecture: Architecture) -> None:
+    """Raise UsageError for what the network cannot do, before it is trained for that."""
+    needs = (
+        (
+            config.kind == ANY_DAMAGE,  # `drcnet restore --task auto` would not take it
+            "summarise",
+            f"--task {config.task} is for a network that can tell what is wrong with a picture",
+        ),
+        (config.masks, "finds_damage", "--masks is for a network that can learn to find damage"),
+    )
+    for asked, offer, said in needs:
+        if asked and not getattr(architecture, offer):
+            able = " or ".join(name for name, kind in NETWORKS.items() if getattr(kind, offer))
+            raise UsageError(
+                f"{said}, and {architecture.title} cannot.",
+                f"Begin with a checkpoint of {able}, or leave --init out and add --network {able}"
+                if config.init
+                else f"Add --network {able}",
+            )
 
 
 def _network_config(config: TrainConfig, architecture: Architecture) -> NetworkConfig:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from drcnet_cli.degrade import (
     DEGRADATIONS,
     MIXES,
+    RAINY,
     Degraded,
     Streaks,
     degrade,
@@ -62,9 +63,14 @@ def degradation(kind: str, streaks: Path | None = None) -> tuple[Degrade, int]:
 def degradations(kinds: str, streaks: Path | None = None) -> tuple[tuple[Degrade, ...], int]:
     """Return the degradations that `noise,rain,haze` or the name of a mix means, and one margin.
 
-    Raises UsageError for an unknown kind or an empty folder of `streaks`.
+    Raises UsageError for an unknown kind, an empty folder of `streaks`, or those without rain.
     """
     names = [name for item in kinds.split(",") for name in MIXES.get(item, (item,))]
+    if streaks and not any(part in RAINY for name in names for part in name.split("+")):
+        raise UsageError(
+            f"--streaks is for rain, and {kinds} has none.",
+            f"Leave --streaks out, or use one of --degrade {', '.join(RAINY)}",
+        )
     found = [degradation(name, streaks) for name in names]
     return tuple(degrade for degrade, _ in found), max(margin for _, margin in found)
 

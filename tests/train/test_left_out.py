@@ -111,7 +111,7 @@ def make_pairs(tmp_path, sizes) -> dict[str, tuple[str, ...]]:
     for number, (degraded, clean) in enumerate(sizes):
         write_picture(tmp_path / "lq" / f"{number}.png", number, *degraded)
         write_picture(tmp_path / "gt" / f"{number}.png", number, *clean)
-    return {"lq": str(tmp_path / "lq"), "gt": str(tmp_path / "gt"), "clean": ()}
+    return {"lq": str(tmp_path / "lq"), "gt": str(tmp_path / "gt"), "clean": (), "degrade": ""}
 
 
 def pair_config(tmp_path, sizes, **more):

@@ -10,6 +10,7 @@ from drcnet_cli.errors import DrcnetError, UsageError, WeightsError
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
+from drcnet_cli.train.data import open_data
 from drcnet_cli.train.loop import Training, train
 from drcnet_cli.train.objective import TwoStageObjective
 from drcnet_cli.train.optim import WeightAverage
@@ -200,7 +201,7 @@ def test_own_pairs_are_trained_on(tmp_path):
     write_picture(tmp_path / "lq/alone.png", 1)
     config = tiny(
         tmp_path, tmp_path / "out", steps=2, clean=(), lq=str(tmp_path / "lq"),
-        gt=str(tmp_path / "gt"),
+        gt=str(tmp_path / "gt"), degrade="",
     )  # fmt: skip
     ear = Ear()
     result = train(config, ear)
@@ -231,12 +232,34 @@ def test_without_held_pictures_best_is_final(clean, tmp_path):
         ({"clean": ("nowhere",)}, "no pictures in nowhere"),
         ({"degrade": "snow"}, "snow"),
         ({"width": 3}, "width 3"),
+        ({"clean": (), "lq": "x", "gt": "y"}, "--degrade is for clean photographs"),
+        ({"clean": (), "lq": "x", "gt": "y", "degrade": "", "streaks": "s"}, "--streaks is for"),
+        ({"streaks": "s"}, "--streaks is for rain, and gaussian has none"),
+        ({"task": "gopro"}, "--task gopro is GoPro, and --clean would take its place"),
     ],
 )
 def test_runs_that_cannot_start_say_so(clean, tmp_path, settings, message):
     with pytest.raises(UsageError, match=message):
         train(tiny(clean, tmp_path / "out", **{"steps": 1, **settings}))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "said"),
+    [("derain", "gaussian", 1), ("derain", "rain+gaussian", 0), ("auto", "gaussian,haze", 0)],
+)
+def test_a_degradation_of_another_task_is_said(clean, tmp_path, task, kind, said):
+    notes = open_data(tiny(clean, tmp_path, task=task, degrade=kind)).notes
+    assert sum(f"is not what {task} undoes" in note for note in notes) == said
+
+
+def test_masks_are_for_networks_that_find_damage(tmp_path):
+    for side in ("lq", "gt", "masks"):
+        photographs(tmp_path / side, 4)
+    folders = {side: str(tmp_path / side) for side in ("lq", "gt", "masks")}
+    with pytest.raises(UsageError, match="--masks is .* and DRCNet cannot") as error:
+        train(tiny(tmp_path, tmp_path / "out", clean=(), degrade="", steps=1, **folders))
+    assert error.value.hint == "Add --network spair"
 
 
 def test_tensorboard_gets_the_figures(clean, tmp_path):
