@@ -70,6 +70,8 @@ def degrade(
 
     With OUT_DIR, pairs; with --preview, a contact sheet (of drawn scenes where there is no INPUT).
     """
+    from drcnet_cli.degrade import RAINY
+
     chosen = choose_kind(task, kind)
     if destination is None and preview is None:
         raise UsageError(
@@ -79,6 +81,8 @@ def degrade(
         raise UsageError(
             "--suffix and --name are for names in an output folder.", "Give IN_DIR and OUT_DIR"
         )
+    if streaks is not None and not {*chosen.split("+")} & {*RAINY}:
+        raise UsageError(f"--streaks is for rain, and {chosen} has none.", "Leave it out")
     from drcnet_cli.cli._folders import folder_here
     from drcnet_cli.cli._progress import Bar
     from drcnet_cli.degrade.folder import PairPlan, load_streaks, make_pairs

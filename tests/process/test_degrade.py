@@ -141,6 +141,7 @@ def test_streaks_are_drawn_from_a_folder(tmp_path, photographs):
         (["--task", "rain", "missing", "out"], "There is no folder missing"),
         (["--task", "rain", "missing", "--preview", "s.png"], "no pictures in missing"),
         (["--task", "rain", ".", "out"], "lies within"),
+        (["--task", "noise", "--streaks", ".", "--preview", "s.png"], "--streaks is for rain"),
         (["--task", "rain", ".", "--preview", "s.png"], "lies among the photographs"),
     ],
 )
