@@ -39,6 +39,7 @@ _LUMA_OFFSET = 16.0
 _FULL_LUMA = np.array([0.299, 0.587, 0.114])  # the same over 0..255, as JPEG and OpenCV have it
 
 _PEAK = 255.0
+EQUAL_PSNR = 100.0  # as which equal pictures count in a mean, dB
 # Wang et al. 2004, section III-C.
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _RADIUS, _SIGMA = 5, 1.5

@@ -85,6 +85,8 @@ def calibrate(
     accuracy = measure_kinds(network, info, held, names)
     if accuracy.trials:
         _print(accuracy, as_json)
+    elif not quiet:
+        note("Note: nothing was measured, as no photograph is held out: give more of them.")
     if left_out := [*training.left_out(), *held.left_out()]:
         note(f"{len(left_out)} pictures could not be used and were left out: {name_some(left_out)}")
     if destination is not None and not quiet:

@@ -171,6 +171,8 @@ def _make_pair(
             )
     except ImageError as error:
         return error
+    except MemoryError:
+        return ImageError(f"{job.source} is too large for this machine's memory.")
     return [f"{job.destination}: {text}" for text in notes]
 
 

@@ -11,7 +11,7 @@ from drcnet_cli.datasets.pairs import match_names
 from drcnet_cli.errors import DrcnetError, ImageError, UsageError
 from drcnet_cli.imageio.folder import Pixels, name_pictures, read_rgb8
 from drcnet_cli.imageio.transparency import Colour
-from drcnet_cli.metrics import psnr, ssim
+from drcnet_cli.metrics import EQUAL_PSNR, psnr, ssim
 from drcnet_cli.progress import Mapper, Progress, no_progress
 
 _SSIM_WINDOW = 11
@@ -210,7 +210,7 @@ def mean_qualities(scores: Sequence[Score]) -> list[Quality]:
     columns = zip(*(score.qualities for score in scores), strict=True)
     return [
         Quality(
-            math.fsum(min(quality.psnr, 100.0) for quality in column) / len(column),
+            math.fsum(min(quality.psnr, EQUAL_PSNR) for quality in column) / len(column),
             _mean([quality.ssim for quality in column if quality.ssim is not None]),
         )
         for column in columns

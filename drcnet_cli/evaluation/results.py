@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from drcnet_cli.metrics import EQUAL_PSNR
 from drcnet_cli.tasks import Protocol
 
 
@@ -83,7 +84,7 @@ class Evaluation:
         A perfect picture's infinite PSNR counts as 100 dB. NaN without pictures or values.
         """
         values = [getattr(image, name) for image in self.images]
-        finite = [min(value, 100.0) for value in values if value is not None]
+        finite = [min(value, EQUAL_PSNR) for value in values if value is not None]
         return math.fsum(finite) / len(finite) if finite else math.nan
 
     def ranked(self) -> list[ImageScore]:
@@ -105,7 +106,7 @@ class Evaluation:
         means = {}
         for name in dict.fromkeys(name for image in self.images for name in image.regions):
             there = [image for image in self.images if name in image.regions]
-            values = [min(image.regions[name], 100.0) for image in there]
+            values = [min(image.regions[name], EQUAL_PSNR) for image in there]
             weights = [_weight(image, name) for image in there]
             total = math.fsum(v * w for v, w in zip(values, weights, strict=True))
             means[name] = total / math.fsum(weights)

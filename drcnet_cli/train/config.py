@@ -247,6 +247,9 @@ def _changed(config: TrainConfig, values: Mapping[str, Any], *source: str) -> Tr
     return TrainConfig.from_mapping(values, config, *source)
 
 
+_SEEDS = 2**32  # of torch's and NumPy's generators
+
+
 def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
     """Tell for each bounded setting whether it is in range, and the range."""
     one_of: dict[str, tuple[str, ...]] = {
@@ -275,6 +278,8 @@ def _ranges(config: TrainConfig) -> dict[str, tuple[bool, str]]:
         checks[name] = (lowest <= value < math.inf, f"it must be {lowest} or more")
     for name in ("holdout", "unusual", "warmup", "ema", "encoder_first", "localise_first"):
         checks[name] = (0 <= getattr(config, name) < 1, "it must be at least 0 and below 1")
+    if config.seed >= _SEEDS:
+        checks["seed"] = (False, f"it must be below {_SEEDS}")
     checks["damage_threshold"] = (0 < config.damage_threshold <= 1, "it must be in 0..1, not 0")
     checks["lr"] = (config.lr_min <= config.lr < math.inf, "it must be lr_min or more")
     betas_fine = len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)

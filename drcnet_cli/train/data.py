@@ -289,7 +289,8 @@ def _readable(
         except ImageError as error:
             errors.append(error.message.rstrip("."))
             continue
-        pairs[name] = pair
+        # Pictures of several folders may have one name.
+        pairs[f"{name} ({len(pairs)})" if name in pairs else name] = pair
     note = f"{len(errors)} held pictures cannot be used: {'; '.join(errors[:_NAMED])}"
     return pairs, [note] if errors else []
 

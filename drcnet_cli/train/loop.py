@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from drcnet_cli.device import dtype_name
-from drcnet_cli.errors import DrcnetError, RemoteError, StorageError, UsageError
+from drcnet_cli.device import dtype_name, is_out_of_memory
+from drcnet_cli.errors import DrcnetError, NonFiniteError, RemoteError, StorageError, UsageError
 from drcnet_cli.files.addresses import Place
 from drcnet_cli.files.mirror import Mirror
 from drcnet_cli.train.batches import default_workers, load_batches, requests
@@ -61,6 +61,14 @@ def train(config: TrainConfig, listener: Listener | None = None) -> Result:
     """
     try:
         return Training(config, listener or NoListener()).run()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DrcnetError(
+            "The training needs more memory than there is.",
+            "Give smaller --patches (and --accumulate); the same command goes on from the last "
+            "save, if there is one.",
+        ) from error
     except OSError as error:
         if error.filename is None:
             raise DrcnetError(
@@ -268,8 +276,13 @@ class Training:
         self.scored_step = progress.step
         info = parts.info(self.data.summary, {}, {})
         network = parts.average.network
-        self.psnr = mean_psnr(network, info, self.data.held, parts.device, parts.dtype)
-        self.meter.pause()
+        try:
+            self.psnr = mean_psnr(network, info, self.data.held, parts.device, parts.dtype)
+        except NonFiniteError:  # which training may come back from; if not, its steps tell
+            self.listener.note(f"step {progress.step}: the averaged weights make no picture")
+            return
+        finally:
+            self.meter.pause()
         self.journal.write("validation", progress.step, psnr=self.psnr, input_psnr=self.input_psnr)
         self.listener.note(
             f"step {progress.step}: {self.psnr:.2f} dB (input {self.input_psnr:.2f} dB)"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from drcnet_cli.errors import UsageError
-from drcnet_cli.metrics import psnr
+from drcnet_cli.metrics import EQUAL_PSNR, psnr
 from drcnet_cli.networks.checkpoint import CheckpointInfo
 from drcnet_cli.restore.restorer import Restorer
 from drcnet_cli.train.config import TrainConfig
@@ -352,13 +353,18 @@ def mean_psnr(
     """
     restorer = Restorer(network, info, device=device, dtype=dtype)
     return fmean(
-        psnr(restorer.restore(degraded.transpose(1, 2, 0)), clean.transpose(1, 2, 0))
+        _finite_psnr(restorer.restore(degraded.transpose(1, 2, 0)), clean.transpose(1, 2, 0))
         for degraded, clean in held.values()
     )
+
+
+def _finite_psnr(restored: NDArray[Any], clean: NDArray[Any]) -> float:
+    """Return the PSNR, 100 dB of equal pictures: one of them is not to hide all others."""
+    return min(psnr(restored, clean), EQUAL_PSNR)
 
 
 def input_psnr(held: Mapping[str, Sample]) -> float:
     """Return the mean RGB PSNR in dB of the held pairs before any restoration."""
     return fmean(
-        psnr(bad.transpose(1, 2, 0), good.transpose(1, 2, 0)) for bad, good in held.values()
+        _finite_psnr(bad.transpose(1, 2, 0), good.transpose(1, 2, 0)) for bad, good in held.values()
     )

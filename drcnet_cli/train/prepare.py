@@ -134,6 +134,8 @@ def _prepare(path: Path, stem: Path, plan: CropPlan, background: Colour | None) 
         crops = list(cut_picture(read_rgb8(path, background), plan))
     except ImageError as error:
         return error
+    except MemoryError:
+        return ImageError(f"{path} is too large for this machine's memory.")
     for number, crop in enumerate(crops, 1):
         _write(_crop_path(stem, number), crop)
     # Of an earlier run with smaller crops.

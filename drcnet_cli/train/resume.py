@@ -49,8 +49,13 @@ def state_to_resume(config: TrainConfig) -> State | None:
         check_state(state, config.optimizer)
     except CheckpointFormatError as error:
         raise not_a_state(path, error.message.rstrip(".")) from error
-    if path.parent.resolve() != config.folder.resolve():
-        state.progress.best = None  # the best of that run does not lie here
+    measured = all(
+        state.config.get(name, getattr(config, name)) == getattr(config, name)
+        for name in ("val_count", "val_side")
+    )
+    # The best of that run does not lie here; or it was the best by other pictures.
+    if path.parent.resolve() != config.folder.resolve() or not measured:
+        state.progress.best = None
     return state
 
 

@@ -93,7 +93,7 @@ class Run:
         }
         return CheckpointInfo(
             config=self.shape,
-            name=self.config.name or self.config.folder.name,
+            name=self.config.name or self.config.folder.resolve().name,
             task=self.config.kind,
             training_patch=self.progress.patch or parse_phases(self.config.patches)[0].patch,
             provenance=provenance,

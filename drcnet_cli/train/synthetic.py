@@ -23,7 +23,7 @@ from drcnet_cli.degrade import (
 )
 from drcnet_cli.degrade.base import Degrade, chance
 from drcnet_cli.degrade.folder import load_streaks
-from drcnet_cli.errors import UsageError
+from drcnet_cli.errors import ImageError, UsageError
 from drcnet_cli.imageio.folder import read_rgb8
 from drcnet_cli.train.cache import PictureCache
 from drcnet_cli.train.samples import (
@@ -177,5 +177,9 @@ def held_pair(path: Path, name: str, degrade: Degrade, margin: int, side: int) -
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     crop = to_unit_chw(middle(read_rgb8(path), side + 2 * margin))
+    if min(crop.shape[1:]) <= 2 * margin:
+        raise ImageError(
+            f"{path} is too small for this degradation, which reaches {margin} pixels."
+        )
     pair = degrade_crop(crop, degrade, margin, rng)
     return pair.degraded, pair.clean

@@ -16,6 +16,7 @@ from drcnet_cli.degrade import folder
 from drcnet_cli.degrade.folder import PairPlan, make_pairs
 from drcnet_cli.degrade.preview import contact_sheet, draw_scene, drawn_scenes
 from drcnet_cli.errors import StorageError, UsageError
+from drcnet_cli.imageio.folder import read_rgb8
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 app = typer.Typer()
@@ -151,6 +152,20 @@ def test_impossible_calls_say_what_to_type(tmp_path, monkeypatch, arguments, sai
     assert isinstance(result.exception, UsageError)
     assert said in f"{result.exception.message} {result.exception.hint}" and result.exception.hint
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_too_large_for_the_memory_stops_no_other(tmp_path, photographs, monkeypatch):
+    def read(path, background=None):
+        if path.name == "a.png":
+            raise MemoryError
+        return read_rgb8(path, background)
+
+    monkeypatch.setattr("drcnet_cli.degrade.folder.read_rgb8", read)
+    made = make_pairs(photographs, tmp_path / "out", PairPlan("rain", seed=0))
+    assert [error.message for error in made.failed] == [
+        f"{photographs / 'a.png'} is too large for this machine's memory."
+    ]
+    assert made.written == 2
 
 
 def test_pairs_are_png_files_whatever_the_name(tmp_path, photographs):

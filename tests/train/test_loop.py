@@ -6,7 +6,7 @@ import pytest
 import torch
 from training_helpers import photographs, tiny, write_picture
 
-from drcnet_cli.errors import DrcnetError, UsageError, WeightsError
+from drcnet_cli.errors import DrcnetError, NonFiniteError, UsageError, WeightsError
 from drcnet_cli.networks.checkpoint import load_checkpoint
 from drcnet_cli.networks.drcnet import DRCNetConfig
 from drcnet_cli.networks.drcnet.network import DRCNet
@@ -14,6 +14,8 @@ from drcnet_cli.train.data import open_data
 from drcnet_cli.train.loop import Training, train
 from drcnet_cli.train.objective import TwoStageObjective
 from drcnet_cli.train.optim import WeightAverage
+from drcnet_cli.train.resume import state_to_resume
+from drcnet_cli.train.state import load_state
 
 
 class Ear:
@@ -232,6 +234,7 @@ def test_without_held_pictures_best_is_final(clean, tmp_path):
         ({"clean": ("nowhere",)}, "no pictures in nowhere"),
         ({"degrade": "snow"}, "snow"),
         ({"width": 3}, "width 3"),
+        ({"seed": 2**32}, "below 4294967296"),
         ({"clean": (), "lq": "x", "gt": "y"}, "--degrade is for clean photographs"),
         ({"clean": (), "lq": "x", "gt": "y", "degrade": "", "streaks": "s"}, "--streaks is for"),
         ({"streaks": "s"}, "--streaks is for rain, and gaussian has none"),
@@ -326,3 +329,57 @@ def test_the_contrast_is_taken_in_bfloat16_where_the_network_is(clean, tmp_path)
         torch.bfloat16: {torch.bfloat16},
         torch.float16: {torch.float32},
     }
+
+
+def test_equal_held_pairs_count_as_100_db_and_the_run_goes_on(tmp_path):
+    for side in ("lq", "gt"):
+        photographs(tmp_path / side, 8)  # the same: every pair is equal
+    folders = {side: str(tmp_path / side) for side in ("lq", "gt")}
+    more = {"clean": (), "degrade": "", "holdout": 0.4, **folders}
+    result = train(tiny(tmp_path, tmp_path / "out", steps=1, **more))
+    assert result.input_psnr == 100 and result.best is not None and result.best <= 100
+    assert train(tiny(tmp_path, tmp_path / "out", steps=2, **more)).step == 2
+
+
+def test_memory_that_runs_out_is_said(clean, tmp_path, monkeypatch):
+    def objective(self, model, degraded, clean):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(TwoStageObjective, "__call__", objective)
+    with pytest.raises(DrcnetError, match="more memory than there is") as error:
+        train(tiny(clean, tmp_path, steps=2))
+    assert "--patches" in error.value.hint
+
+
+def test_a_validation_without_a_picture_ends_no_run(clean, tmp_path, monkeypatch):
+    def no_picture(*_):
+        raise NonFiniteError("values that are no picture's")
+
+    monkeypatch.setattr("drcnet_cli.train.loop.mean_psnr", no_picture)
+    ear = Ear()
+    assert train(tiny(clean, tmp_path, steps=2, holdout=0.3, validate_every="1"), ear).step == 2
+    assert any("step 1: the averaged weights make no picture" in note for note in ear.notes)
+
+
+def test_held_pictures_of_two_folders_may_share_a_name(clean, tmp_path):
+    photographs(tmp_path / "more")
+    both = (str(clean), str(tmp_path / "more"))
+    one = open_data(tiny(clean, tmp_path, holdout=0.3, val_count=100)).held
+    two = open_data(tiny(clean, tmp_path, clean=both, holdout=0.3, val_count=100)).held
+    assert len(two) == 2 * len(one) > 0
+
+
+def test_held_pictures_smaller_than_a_blur_are_named_and_left_out(clean, tmp_path):
+    data = open_data(tiny(clean, tmp_path, task="deblur", degrade="blur", holdout=0.3))
+    assert not data.held
+    assert any("too small for this degradation" in note for note in data.notes)
+
+
+def test_other_pictures_to_validate_on_have_a_best_of_their_own(clean, tmp_path):
+    settings = {"steps": 1, "holdout": 0.4}
+    train(tiny(clean, tmp_path, **settings, val_count=1))
+    state = load_state(tmp_path / "state.safetensors")
+    assert state.progress.best is not None
+    for count, kept in ((1, True), (2, False)):
+        found = state_to_resume(tiny(clean, tmp_path, **settings, val_count=count))
+        assert found is not None and (found.progress.best is not None) == kept
